@@ -1,0 +1,1 @@
+"""The compiler: frontends, graph, target, schedule, machine, program, emission, report."""

@@ -1,0 +1,1 @@
+"""The hardware vocabulary, in Amaranth. Knows integers and streams; knows no model, board or file."""

@@ -1,0 +1,1 @@
+"""The truth: golden semantics, benches, the Verilator runner, memory models, traces."""
