@@ -45,6 +45,8 @@ class Tensor:
 
     Real value = ``scale * (q - zero_point)``. A uint8 tensor of a model file is held as
     ``q - 128`` with its zero point moved likewise; ``offset`` (0 or 128) is what a host adds back.
+    ``layout`` is the permutation that a host applies to the model file's array to get this tensor,
+    ``graph_array = file_array.transpose(layout)``; None where both have the same axes.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Tensor:
     scale: float
     zero_point: int
     offset: int = 0
+    layout: tuple[int, ...] | None = None
 
     @property
     def size(self) -> int:
