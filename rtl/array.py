@@ -1,0 +1,198 @@
+"""Array: patch rings and weight memories at the edges, tiles between, results out in order."""
+
+from collections.abc import Sequence
+
+from amaranth import Array as Choice
+from amaranth import Cat, ClockSignal, Instance, Module, ResetSignal, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Config, bits_for
+from .core import step_layout
+from .memory import Memory
+from .tile import Tile
+
+__all__ = ["Array"]
+
+
+class Array(wiring.Component):
+    """``rows`` x ``cols`` output-stationary elements, systolic by rows and column groups.
+
+    A row's patch ring and a group's weight memory sit at the array's edges and are *addressed*
+    systolically: addresses and control move one row or one group a cycle, so that operands meet
+    without skew registers. The finished sums leave in the order of rows, then groups, one group of
+    ``lanes`` sums a cycle, just before the next pass could overwrite them.
+
+    Never stalls: :class:`~rtl.core.Core` issues only what can be taken.
+
+    Members
+    -------
+    valid, step : from the core
+    row_enable, bank_address, bank_data : from the packer
+    weight_enable, weight_address, weight_data : writes whole weight words
+    result_valid, result : a group of ``lanes`` sums, :meth:`latency` cycles after the last step
+        for the first group of a pass, one a cycle from there on
+    """
+
+    PATCH_LATENCY = 2
+
+    def __init__(self, config: Config, *, weights: Sequence[int] = (), writable: bool = True):
+        self._config, self._weights, self._writable = config, weights, writable
+        word = config.weight_bits * config.cols * config.depth
+        super().__init__(
+            {
+                "valid": In(1),
+                "step": In(step_layout(config)),
+                "row_enable": In(data.ArrayLayout(2, config.rows)),
+                "bank_address": In(data.ArrayLayout(bits_for(config.patch_words // 2), 2)),
+                "bank_data": In(data.ArrayLayout(8 * config.depth, 2)),
+                "weight_enable": In(1),
+                "weight_address": In(bits_for(config.weight_words)),
+                "weight_data": In(word),
+                "result_valid": Out(1),
+                "result": Out(config.accumulator_bits * config.lanes),
+            }
+        )
+
+    @classmethod
+    def latency(cls, config: Config) -> int:
+        """Cycles from a pass's last step to its first result group."""
+        return cls.PATCH_LATENCY + Tile.latency(config) + 1
+
+    def _patch_rings(self, m: Module) -> list:
+        """Read data of each row's ring, in step with the address as it moves down the rows."""
+        config = self._config
+        address, rows = self.step.patch, []
+        for r in range(config.rows):
+            banks = []
+            for b in range(2):
+                bank = Memory(8 * config.depth, depth=config.patch_words // 2, registered=False)
+                m.submodules[f"patch_{r}_{b}"] = bank
+                m.d.comb += [
+                    bank.read_address.eq(address[1:]),
+                    bank.write_enable.eq(self.row_enable[r][b]),
+                    bank.write_address.eq(self.bank_address[b]),
+                    bank.write_data.eq(self.bank_data[b]),
+                ]
+                banks.append(bank.read_data)
+            odd = Signal(name=f"patch_odd_{r}")
+            chosen = Signal(8 * config.depth, name=f"patch_{r}", reset_less=True)
+            m.d.sync += [odd.eq(address[0]), chosen.eq(Choice(banks)[odd])]
+            rows.append(chosen)
+            if r + 1 < config.rows:
+                later = Signal.like(address, name=f"patch_address_{r + 1}")
+                m.d.sync += later.eq(address)
+                address = later
+        return rows
+
+    def _weight_memories(self, m: Module) -> list:
+        """Read data of each group's weights, in step with the address as it moves right."""
+        config = self._config
+        width = config.weight_bits * config.lanes * config.depth
+        address, groups = self.step.weight, []
+        for g in range(config.groups):
+            mask = (1 << width) - 1
+            ram = Memory(
+                width,
+                depth=config.weight_words,
+                init=[(word >> (g * width)) & mask for word in self._weights],
+                writable=self._writable,
+                style="block",
+            )
+            m.submodules[f"weights_{g}"] = ram
+            m.d.comb += [
+                ram.read_address.eq(address),
+                ram.write_enable.eq(self.weight_enable),
+                ram.write_address.eq(self.weight_address),
+                ram.write_data.eq(self.weight_data[g * width : (g + 1) * width]),
+            ]
+            groups.append(ram.read_data)
+            if g + 1 < config.groups:
+                later = Signal.like(address, name=f"weight_address_{g + 1}")
+                m.d.sync += later.eq(address)
+                address = later
+        return groups
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        activations, weights = self._patch_rings(m), self._weight_memories(m)
+
+        control = Cat(self.valid, self.step.first, self.step.last, self.step.maximum)
+        for stage in range(self.PATCH_LATENCY):
+            later = Signal(4, name=f"step_{stage}")
+            m.d.sync += later.eq(control)
+            control = later
+
+        lanes, wide = config.lanes, config.accumulator_bits
+        results = []
+        below = [None] * config.groups
+        for r in range(config.rows):
+            left = (control, activations[r])
+            for g in range(config.groups):
+                out = {
+                    "control": Signal(4, name=f"control_{r}_{g}"),
+                    "a": Signal(8 * config.depth, name=f"a_{r}_{g}"),
+                    "b": Signal(config.weight_bits * lanes * config.depth, name=f"b_{r}_{g}"),
+                    "result": Signal(wide * lanes, name=f"result_{r}_{g}"),
+                }
+                up = below[g]
+                # Control enters at the corner and moves along with the operands, right then down.
+                steer = left[0] if g or up is None else up["control"]
+                names = ("valid", "first", "last", "maximum")
+                m.submodules[f"tile_{r}_{g}"] = Instance(
+                    "tile",
+                    i_clk=ClockSignal(),
+                    i_rst=ResetSignal(),
+                    **{f"i_{n}": steer[i] for i, n in enumerate(names)},
+                    **{f"o_{n}_o": out["control"][i] for i, n in enumerate(names)},
+                    i_a=left[1],
+                    i_b=weights[g] if up is None else up["b"],
+                    o_a_o=out["a"],
+                    o_b_o=out["b"],
+                    o_result=out["result"],
+                )
+                left = (out["control"], out["a"])
+                below[g] = out
+                results.append(out["result"])
+
+        # The bursts of finished passes reach the drain just when their first group is ready.
+        burst_bits = len(self.step.burst)
+        ended = Cat(self.step.burst, self.step.groups_last, self.valid & self.step.last)
+        for stage in range(self.latency(config) - 1):
+            later = Signal(len(ended), name=f"ended_{stage}")
+            m.d.sync += later.eq(ended)
+            ended = later
+        starts, burst = ended[-1], ended[:burst_bits]
+        groups_last = ended[burst_bits:-1]
+        left_over = Signal(burst_bits)
+        row, group = Signal(bits_for(config.rows)), Signal(bits_for(config.groups))
+        width = Signal(bits_for(config.groups))
+        at_row, at_group, at_width = (Signal.like(s) for s in (row, group, width))
+        active = Signal()
+        with m.If(starts):
+            m.d.comb += [active.eq(1), at_width.eq(groups_last)]
+            m.d.sync += left_over.eq(burst - 1)
+        with m.Else():
+            m.d.comb += [
+                active.eq(left_over != 0),
+                at_row.eq(row),
+                at_group.eq(group),
+                at_width.eq(width),
+            ]
+            with m.If(active):
+                m.d.sync += left_over.eq(left_over - 1)
+        m.d.sync += width.eq(at_width)
+        with m.If(at_group == at_width):
+            m.d.sync += [row.eq(at_row + 1), group.eq(0)]
+        with m.Else():
+            m.d.sync += [row.eq(at_row), group.eq(at_group + 1)]
+        chosen = Signal(wide * lanes, reset_less=True)
+        with m.Switch(Cat(at_group, at_row)):
+            for r in range(config.rows):
+                for g in range(config.groups):
+                    with m.Case((r << len(group)) | g):
+                        m.d.sync += chosen.eq(results[r * config.groups + g])
+        m.d.sync += self.result_valid.eq(active)
+        m.d.comb += self.result.eq(chosen)
+        return m

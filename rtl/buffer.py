@@ -1,0 +1,93 @@
+"""Buffer: byte-addressed on-chip memory with one unaligned read and one unaligned write a cycle."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import bits_for
+
+__all__ = ["Buffer"]
+
+
+class Buffer(wiring.Component):
+    """Two banks of words, even and odd, so that ``word_bytes`` bytes may start at any byte.
+
+    Read data are the two words that hold the addressed byte and its successors, the addressed word
+    lowest, :attr:`LATENCY` cycles after the address; whoever reads shifts out the bytes it wants.
+
+    Parameters
+    ----------
+    words
+        Capacity in words, even.
+    word_bytes
+        Bytes per word, a power of two.
+
+    Members
+    -------
+    read_address, read_data : byte address, two words
+    write_enable, write_address, write_count, write_data : up to ``word_bytes`` bytes from any
+        byte address on; visible to reads addressed from the next cycle on
+    """
+
+    LATENCY = 2
+
+    def __init__(self, words: int, *, word_bytes: int):
+        if words < 2 or words % 2:
+            raise ValueError(f"words must be even and positive, not {words}")
+        self._words, self._word_bytes = words, word_bytes
+        address = bits_for(words * word_bytes)
+        super().__init__(
+            {
+                "read_address": In(address),
+                "read_data": Out(16 * word_bytes),
+                "write_enable": In(1),
+                "write_address": In(address),
+                "write_count": In(bits_for(word_bytes + 1)),
+                "write_data": In(8 * word_bytes),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        size, word = self._word_bytes, 8 * self._word_bytes
+        shift = (size - 1).bit_length()
+        read_index, write_index = self.read_address[shift:], self.write_address[shift:]
+        odd_write = write_index[0]
+        place = self.write_address[:shift]
+
+        spread, mask = Signal(2 * word), Signal(2 * size)
+        ones = Signal(size)
+        m.d.comb += [
+            spread.eq(self.write_data << (place << 3)),
+            mask.eq(ones << place),
+        ]
+        for i in range(size):
+            m.d.comb += ones[i].eq(self.write_enable & (i < self.write_count))
+
+        outputs = []
+        for bank in range(2):
+            ram = memory.Memory(
+                shape=word,
+                depth=max(2, self._words // 2),
+                init=[],
+                attrs={"no_rw_check": 1, "ram_style": "block"},
+            )
+            m.submodules[f"bank_{bank}"] = ram
+            read, write = ram.read_port(), ram.write_port(granularity=8)
+            # The even bank holds a window's second word where the window starts in an odd one.
+            ahead_read = read_index[0] if bank == 0 else 0
+            ahead_write = odd_write if bank == 0 else 0
+            upper = odd_write ^ bank
+            m.d.comb += [
+                read.addr.eq(read_index[1:] + ahead_read),
+                write.addr.eq(write_index[1:] + ahead_write),
+                write.data.eq(Mux(upper, spread[word:], spread[:word])),
+                write.en.eq(Mux(upper, mask[size:], mask[:size])),
+            ]
+            output = Signal(word, name=f"output_{bank}", reset_less=True)
+            m.d.sync += output.eq(read.data)
+            outputs.append(output)
+        odd = [Signal(name=f"odd_{i}") for i in range(2)]
+        m.d.sync += [odd[0].eq(read_index[0]), odd[1].eq(odd[0])]
+        m.d.comb += self.read_data.eq(Mux(odd[1], Cat(outputs[1], outputs[0]), Cat(*outputs)))
+        return m

@@ -1,0 +1,138 @@
+"""Config: the integers that determine an accelerator's circuit."""
+
+from dataclasses import dataclass, field
+
+__all__ = ["UNITS", "Config", "bits_for"]
+
+UNITS = ("gather", "core", "epilogue", "fetch", "send")
+"""The units that step through a program of their own, in the order of the data."""
+
+
+def bits_for(count: int) -> int:
+    """Width of an unsigned signal that counts or addresses ``count`` things, at least 1."""
+    return max(1, (count - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Config:
+    """What an accelerator is built from; every member is a plain integer, flag or tuple of them.
+
+    Parameters
+    ----------
+    rows, cols, depth
+        Geometry of the array: ``rows`` pixels by ``cols`` output channels, each element a dot
+        product of ``depth`` products a cycle.
+    lanes
+        Outputs that the epilogue takes per cycle; divides ``cols``.
+    word_bytes
+        Bytes of a buffer word (a power of two), which is also the data width of the AXI channels.
+    buffer_words
+        Words of each on-chip buffer, a multiple of two each.
+    patch_words
+        Words of ``depth`` bytes in each row's patch ring, a power of two.
+    weight_words, bias_words, scale_words, tables, exponents
+        Depths of the constant memories: weight words of ``cols * depth`` weights, bias and scale
+        words of ``lanes`` entries, lookup and exponential tables of 256 entries.
+    softmax_groups
+        Groups of ``lanes`` values in the longest softmax row; 0 builds no softmax unit.
+    weight_bits
+        8, or 9 where a model's weights have a zero point.
+    residual, maximum
+        Whether the epilogue adds a second operand, and whether the array can take maxima.
+    program_words
+        Depth of each unit's schedule memory when it is RAM; also bounds the tokens.
+    token_bits
+        Width of the progress counters.
+    links
+        Pairs ``(port, buffer)`` that the crossbar connects; ports are named in
+        :mod:`rtl.crossbar`. Empty means all.
+    loadable
+        True: schedule and constant memories are RAM, written through the AXI4-Lite port.
+    streamed
+        Whether the fetch unit can write weights and biases.
+    channels
+        AXI4 masters: 1, or 2 to fetch weights and biases on a channel of their own.
+    throttled
+        Adds a ``throttle`` input that holds internal streams, for benches.
+    """
+
+    rows: int
+    cols: int
+    depth: int
+    lanes: int
+    word_bytes: int
+    buffer_words: tuple[int, ...]
+    patch_words: int
+    weight_words: int
+    bias_words: int
+    scale_words: int
+    tables: int = 0
+    exponents: int = 0
+    softmax_groups: int = 0
+    weight_bits: int = 8
+    residual: bool = True
+    maximum: bool = True
+    program_words: int = 64
+    token_bits: int = 24
+    links: tuple[tuple[str, int], ...] = field(default=())
+    loadable: bool = True
+    streamed: bool = True
+    channels: int = 1
+    throttled: bool = False
+
+    accumulator_bits = 32
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "cols", "lanes", "bias_words", "scale_words"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.depth < 2:
+            raise ValueError(f"depth must be at least 2, not {self.depth}")
+        if self.cols % self.lanes:
+            raise ValueError(f"lanes must divide cols ({self.cols}), not {self.lanes}")
+        for name in ("word_bytes", "patch_words"):
+            value = getattr(self, name)
+            if value < 4 or value & (value - 1):
+                raise ValueError(f"{name} must be a power of two of at least 4, not {value}")
+        if not self.buffer_words or any(n < 2 or n % 2 for n in self.buffer_words):
+            raise ValueError(f"buffer_words must be even and positive, not {self.buffer_words}")
+        if self.lanes > self.word_bytes:
+            raise ValueError(f"lanes must be at most word_bytes, not {self.lanes}")
+        if self.weight_bits not in (8, 9):
+            raise ValueError(f"weight_bits must be 8 or 9, not {self.weight_bits}")
+        if self.channels not in (1, 2):
+            raise ValueError(f"channels must be 1 or 2, not {self.channels}")
+
+    @property
+    def multipliers(self) -> int:
+        """Products in the array."""
+        return self.rows * self.cols * self.depth
+
+    @property
+    def groups(self) -> int:
+        """Column groups of ``lanes`` columns."""
+        return self.cols // self.lanes
+
+    @property
+    def window(self) -> int:
+        """Most bytes that the gather unit takes from a buffer per cycle."""
+        return min(self.word_bytes, self.depth + 1)
+
+    @property
+    def address_bits(self) -> int:
+        """Width of a byte address inside a buffer."""
+        return bits_for(max(self.buffer_words) * self.word_bytes)
+
+    @property
+    def buffer_bits(self) -> int:
+        return bits_for(len(self.buffer_words))
+
+    @property
+    def results(self) -> int:
+        """Depth of the queue of accumulator groups between the array and the epilogue."""
+        return max(16, 1 << (2 * self.rows * self.groups - 1).bit_length())
+
+    def linked(self, port: str) -> tuple[int, ...]:
+        """The buffers that ``port`` reaches."""
+        every = range(len(self.buffer_words))
+        return tuple(b for b in every if not self.links or (port, b) in self.links)

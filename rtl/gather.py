@@ -1,0 +1,206 @@
+"""Gather: the affine address generator that turns convolution windows into contiguous patches."""
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Config, bits_for
+from .words import Fields
+
+__all__ = ["Gather", "beat_layout"]
+
+
+def beat_layout(config: Config) -> data.StructLayout:
+    """What the packer must know of a beat that is under way from the buffers.
+
+    ``count`` bytes belong to the patch, those in [``low``, ``high``) come from the buffer and the
+    others are ``pad``. ``flush`` ends a patch word, ``last`` a pixel; ``publish`` marks the beats of
+    the tile's last pixel, ``row`` is the array row that takes the pixel.
+    """
+    size = bits_for(config.window + 1)
+    return data.StructLayout(
+        {
+            "count": size,
+            "low": size,
+            "high": size,
+            "pad": 8,
+            "flush": 1,
+            "last": 1,
+            "publish": 1,
+            "row": bits_for(config.rows),
+        }
+    )
+
+
+class Gather(wiring.Component):
+    """Reads the bytes under each output pixel's window, a beat of up to ``window`` bytes a cycle.
+
+    A word describes five nested loops: rows and pixels of the output, lines and taps of the
+    window, beats of a run of contiguous bytes. Bytes left or right of the tensor (by their position
+    in the row) and lines above or below it are replaced by the word's ``pad``, so padding costs no
+    memory. A beat waits until the progress counter of its source shows its row written, and until
+    the patch ring has room for its whole tile.
+
+    One beat per cycle, none between words; the reading has no latency of its own.
+
+    Members
+    -------
+    i : stream of words
+    request : stream of buffer reads; ``beat`` accompanies each accepted one
+    stored, fetched : progress counters of the epilogue and the fetch unit
+    room : free words in the patch ring
+    claim : words taken from the ring in this cycle
+    gathered : words of the program finished
+    """
+
+    def __init__(self, config: Config, fields: Fields):
+        self._config, self._fields = config, fields
+        token = config.token_bits
+        super().__init__(
+            {
+                "i": In(stream.Signature(fields.width)),
+                "request": Out(
+                    stream.Signature(
+                        data.StructLayout(
+                            {"buffer": config.buffer_bits, "address": config.address_bits}
+                        )
+                    )
+                ),
+                "beat": Out(beat_layout(config)),
+                "stored": In(token),
+                "fetched": In(token),
+                "room": In(bits_for(config.patch_words + 1)),
+                "claim": Out(bits_for(config.patch_words + 1)),
+                "gathered": Out(token),
+                "clear": In(1),
+                "hold": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        w = self._fields.view(self.i.payload)
+        window = config.window
+        span = config.address_bits + 2
+
+        # Positions relative to the word's own bases, one register per loop.
+        run = Signal(config.address_bits)
+        tap, line, pixel, row = (Signal(16, name=n) for n in ("tap", "line", "pixel", "row"))
+        lane = Signal(range(config.rows))
+        pixel_at, tap_at = Signal(signed(span)), Signal(signed(span))
+        row_address, line_address = Signal(signed(span)), Signal(signed(span))
+        row_y, line_y = Signal(signed(18)), Signal(signed(18))
+        row_need, line_need = Signal(config.token_bits), Signal(config.token_bits)
+
+        left = Signal(signed(span))
+        count = Signal(range(window + 1))
+        position, end = Signal(signed(span)), Signal(signed(span))
+        y = Signal(signed(19))
+        inside = Signal()
+        m.d.comb += [
+            left.eq(w.run - run),
+            count.eq(Mux(left < window, left, window)),
+            position.eq(w.position + tap_at + run),
+            end.eq(w.width - position),
+            y.eq(w.line + line_y),
+            inside.eq((y >= 0) & (y < w.height)),
+            self.request.payload.buffer.eq(w.buffer),
+            self.request.payload.address.eq(w.address + line_address + tap_at + run),
+        ]
+        low, high = Signal(range(window + 1)), Signal(range(window + 1))
+        with m.If(position < 0):
+            m.d.comb += low.eq(Mux(-position < count, -position, count))
+        with m.If(inside & (end > 0)):
+            m.d.comb += high.eq(Mux(end < count, end, count))
+
+        last_run = left <= window
+        last_tap = last_run & (tap == w.taps)
+        last_line = last_tap & (line == w.lines)
+        last_pixel = last_line & (pixel == w.pixels)
+        last = last_pixel & (row == w.rows)
+        final_pixel = (pixel == w.pixels) & (row == w.rows)
+        publish = final_pixel | (lane == config.rows - 1)
+        m.d.comb += [
+            self.beat.count.eq(count),
+            self.beat.low.eq(low),
+            self.beat.high.eq(high),
+            self.beat.pad.eq(w.pad),
+            self.beat.flush.eq(last_line | (last_run & w.align)),
+            self.beat.last.eq(last_line),
+            self.beat.publish.eq(publish),
+            self.beat.row.eq(lane),
+        ]
+
+        progress, need = Signal(config.token_bits), Signal(config.token_bits)
+        opens = Signal()
+        m.d.comb += [
+            progress.eq(Mux(w.fetched, self.fetched, self.stored)),
+            need.eq(w.need + line_need),
+            opens.eq((lane == 0) & (line == 0) & (tap == 0) & (run == 0)),
+        ]
+        words = Signal(bits_for(config.patch_words + 1))
+        m.d.comb += words.eq(w.words + 1)
+        ready = Signal()
+        m.d.comb += [
+            ready.eq(
+                (self.stored >= w.start)
+                & (~inside | (progress >= Mux(need < w.limit, need, w.limit)))
+                & (~opens | (self.room >= words))
+                & ~self.hold
+            ),
+            self.request.valid.eq(self.i.valid & ready),
+        ]
+        step = Signal()
+        m.d.comb += [
+            step.eq(self.request.valid & self.request.ready),
+            self.claim.eq(Mux(step & opens, words, 0)),
+            self.i.ready.eq(step & last),
+        ]
+        with m.If(step):
+            m.d.sync += run.eq(run + window)
+            with m.If(last_run):
+                m.d.sync += [run.eq(0), tap.eq(tap + 1), tap_at.eq(tap_at + w.tap_step)]
+            with m.If(last_tap):
+                m.d.sync += [
+                    tap.eq(0),
+                    tap_at.eq(pixel_at),
+                    line.eq(line + 1),
+                    line_address.eq(line_address + w.line_step),
+                    line_y.eq(line_y + w.line_stride),
+                    line_need.eq(line_need + w.line_need),
+                ]
+            with m.If(last_line):
+                m.d.sync += [
+                    line.eq(0),
+                    line_address.eq(row_address),
+                    line_y.eq(row_y),
+                    line_need.eq(row_need),
+                    pixel.eq(pixel + 1),
+                    pixel_at.eq(pixel_at + w.pixel_step),
+                    tap_at.eq(pixel_at + w.pixel_step),
+                    lane.eq(Mux(lane == config.rows - 1, 0, lane + 1)),
+                ]
+            with m.If(last_pixel):
+                m.d.sync += [
+                    pixel.eq(0),
+                    pixel_at.eq(0),
+                    tap_at.eq(0),
+                    row.eq(row + 1),
+                    row_address.eq(row_address + w.row_step),
+                    line_address.eq(row_address + w.row_step),
+                    row_y.eq(row_y + w.row_stride),
+                    line_y.eq(row_y + w.row_stride),
+                    row_need.eq(row_need + w.row_need),
+                    line_need.eq(row_need + w.row_need),
+                ]
+            with m.If(last):
+                m.d.sync += [
+                    s.eq(0)
+                    for s in (row, lane, row_address, line_address, row_y, line_y)
+                    + (row_need, line_need)
+                ]
+                m.d.sync += self.gathered.eq(self.gathered + 1)
+        with m.If(self.clear):
+            m.d.sync += self.gathered.eq(0)
+        return m

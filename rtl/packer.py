@@ -1,0 +1,126 @@
+"""Packer: gathered beats become whole words in the patch ring."""
+
+from amaranth import Array, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Config, bits_for
+from .gather import beat_layout
+
+__all__ = ["Packer"]
+
+
+class Packer(wiring.Component):
+    """Pads beats, joins them end to end and writes words of ``depth`` bytes to the patch ring.
+
+    The pixels of a tile lie one per array row, at the same word addresses of each row's memory. A
+    pixel's last word is completed by whatever is there; its weights are zero. Even and odd words
+    lie in separate banks, for a beat may complete two.
+
+    A beat's words are written :attr:`LATENCY` cycles after the beat; ``written`` counts them from
+    the next cycle on.
+
+    Members
+    -------
+    valid, beat, bytes : a beat and its buffer data, byte 0 lowest
+    written : ring position up to which all rows of every tile are complete, modulo twice the ring
+    room : free words of the ring
+    claim : words that the gather unit takes now
+    released : ring position up to which the array has read, modulo twice the ring
+    row_enable : per row, per bank write enables
+    bank_address, bank_data : what both banks write
+    """
+
+    LATENCY = 1
+
+    def __init__(self, config: Config):
+        self._config = config
+        pointer = bits_for(2 * config.patch_words)
+        super().__init__(
+            {
+                "valid": In(1),
+                "beat": In(beat_layout(config)),
+                "bytes": In(8 * config.window),
+                "written": Out(pointer),
+                "room": Out(bits_for(config.patch_words + 1)),
+                "claim": In(bits_for(config.patch_words + 1)),
+                "released": In(pointer),
+                "row_enable": Out(data.ArrayLayout(2, config.rows)),
+                "bank_address": Out(data.ArrayLayout(bits_for(config.patch_words // 2), 2)),
+                "bank_data": Out(data.ArrayLayout(8 * config.depth, 2)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        depth, window = config.depth, config.window
+        pointer = len(self.written)
+
+        claimed, used = Signal(pointer), Signal(pointer)
+        m.d.sync += claimed.eq(claimed + self.claim)
+        m.d.comb += [
+            used.eq(claimed - self.released),
+            self.room.eq(config.patch_words - used),
+        ]
+
+        padded = Signal(8 * window)
+        for i in range(window):
+            byte = self.bytes[8 * i : 8 * i + 8]
+            genuine = (i >= self.beat.low) & (i < self.beat.high)
+            filler = Mux(i < self.beat.count, self.beat.pad, 0)
+            m.d.comb += padded[8 * i : 8 * i + 8].eq(Mux(genuine, byte, filler))
+
+        # `fill` bytes are held back from earlier beats; together they never exceed two words.
+        held = Signal(8 * max(1, depth - 1))
+        fill = Signal(range(depth))
+        joined = Signal(16 * depth)
+        total = Signal(range(2 * depth + 1))
+        m.d.comb += [
+            joined.eq(held | (padded << (fill << 3))),
+            total.eq(fill + self.beat.count),
+        ]
+        full = Signal(range(3))
+        flush = self.beat.flush
+        m.d.comb += full.eq(
+            Mux(total == 2 * depth, 2, Mux(total >= depth, 1, 0))
+            + (flush & (total != depth) & (total != 2 * depth))
+        )
+        # The word where this pixel started, and the word that the next byte belongs to.
+        start, word = Signal(pointer), Signal(pointer)
+        odd = Signal()
+        m.d.comb += odd.eq(word[0])
+        enable = Signal(2)
+        m.d.comb += enable.eq(Mux(full == 2, 3, Mux(full == 1, Mux(odd, 2, 1), 0)))
+        words = Array([joined[: 8 * depth], joined[8 * depth :]])
+        half = word[1 : len(self.bank_address[0]) + 1]
+        for r in range(config.rows):
+            chosen = self.beat.row == r
+            m.d.sync += self.row_enable[r].eq(Mux(self.valid & chosen, enable, 0))
+        m.d.sync += [
+            self.bank_address[0].eq(half + odd),
+            self.bank_address[1].eq(half),
+            self.bank_data[0].eq(words[odd]),
+            self.bank_data[1].eq(words[~odd]),
+        ]
+        published = Signal(pointer)
+        m.d.sync += self.written.eq(published)
+        with m.If(self.valid):
+            m.d.sync += word.eq(word + full)
+            for count in range(3):
+                with m.If(full == count):
+                    m.d.sync += [
+                        fill.eq(total - count * depth),
+                        held.eq(joined[8 * depth * count :]),
+                    ]
+            with m.If(flush):
+                m.d.sync += [fill.eq(0), held.eq(0)]
+            with m.If(self.beat.last):
+                with m.If(self.beat.publish):
+                    m.d.sync += start.eq(word + full)
+                with m.Else():
+                    m.d.sync += word.eq(start)
+            # Words of a tile are complete once the last of its pixels has written them.
+            with m.If(self.beat.publish):
+                m.d.sync += published.eq(word + full)
+        return m

@@ -1,0 +1,147 @@
+"""Send: writes tensors to off-chip memory."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .axi import ADDRESS_BITS, axi4
+from .bursts import Bursts
+from .config import Config
+from .crossbar import Crossbar, read_layout
+from .words import Fields
+
+__all__ = ["Send"]
+
+
+class Send(wiring.Component):
+    """Steps through transfers from buffers to memory, a beat a cycle.
+
+    A word begins when ``stored`` groups are written. Buffer reads run ahead of the write channel as
+    far as a small queue has room; beats are whole, so a region is padded to a beat.
+
+    Members
+    -------
+    i : stream of words
+    axi : AXI4 master, write channels
+    regions : base address of each region
+    stored : progress counter of the epilogue
+    sent : progress counter, words whose every burst is acknowledged
+    request, data : buffer reads
+    error : a burst was answered with an error
+    idle : everything is acknowledged
+    """
+
+    QUEUE = 16
+
+    def __init__(self, config: Config, fields: Fields):
+        self._config, self._fields = config, fields
+        token = config.token_bits
+        super().__init__(
+            {
+                "i": In(stream.Signature(fields.width)),
+                "axi": Out(axi4(config.word_bytes)),
+                "regions": In(data.ArrayLayout(ADDRESS_BITS, 4)),
+                "stored": In(token),
+                "sent": Out(token),
+                "request": Out(stream.Signature(read_layout(config))),
+                "data": In(16 * config.word_bytes),
+                "error": Out(1),
+                "idle": Out(1),
+                "clear": In(1),
+                "hold": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, axi = self._config, self.axi
+        w = self._fields.view(self.i.payload)
+        width = 8 * config.word_bytes
+
+        m.submodules.bursts = bursts = Bursts(config.word_bytes)
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=width, depth=self.QUEUE)
+        granted = Signal()
+        m.d.comb += granted.eq(self.i.valid & (self.stored >= w.stored))
+
+        # Addresses: a word's bursts are offered one after the other, then its beats follow.
+        address_done, beats_done = Signal(), Signal()
+        started = Signal()
+        bursts_open = Signal(16)
+        lengths = fifo.SyncFIFO(width=9, depth=8)
+        m.submodules.lengths = lengths
+        m.d.comb += [
+            bursts.address.eq(self.regions[w.region] + w.offset),
+            bursts.beats.eq(w.beats),
+            axi.awvalid.eq(started & ~address_done & lengths.w_rdy),
+            axi.awaddr.eq(bursts.at),
+            axi.awlen.eq(bursts.length),
+            axi.awsize.eq((config.word_bytes - 1).bit_length()),
+            axi.awburst.eq(1),
+            bursts.step.eq(axi.awvalid & axi.awready),
+            lengths.w_en.eq(bursts.step),
+            lengths.w_data.eq(Cat(bursts.length, bursts.last)),
+        ]
+
+        # Beats: read requests as long as the queue can take what is under way.
+        beat = Signal(24)
+        credit = Signal(range(self.QUEUE + 1), init=self.QUEUE)
+        asked, popped = Signal(), Signal()
+        m.d.comb += [
+            self.request.valid.eq(granted & ~beats_done & (credit != 0) & ~self.hold),
+            self.request.payload.buffer.eq(w.buffer),
+            self.request.payload.address.eq(w.address + (beat << (config.word_bytes - 1).bit_length())),
+            asked.eq(self.request.valid & self.request.ready),
+            popped.eq(queue.r_rdy & queue.r_en),
+        ]
+        m.d.sync += credit.eq(credit + popped - asked)
+        arriving = asked
+        for stage in range(Crossbar.READ_LATENCY):
+            later = Signal(name=f"arriving_{stage}")
+            m.d.sync += later.eq(arriving)
+            arriving = later
+        m.d.comb += [queue.w_en.eq(arriving), queue.w_data.eq(self.data[:width])]
+
+        burst_beat = Signal(9)
+        last = Signal()
+        moved = Signal()
+        length = lengths.r_data[:8]
+        m.d.comb += [
+            last.eq(burst_beat == length),
+            axi.wvalid.eq(queue.r_rdy & lengths.r_rdy),
+            axi.wdata.eq(queue.r_data),
+            axi.wstrb.eq(~0),
+            axi.wlast.eq(last),
+            moved.eq(axi.wvalid & axi.wready),
+            queue.r_en.eq(moved),
+            lengths.r_en.eq(moved & last),
+            axi.bready.eq(1),
+            self.error.eq(axi.bvalid & axi.bresp[1]),
+        ]
+        with m.If(moved):
+            m.d.sync += burst_beat.eq(burst_beat + 1)
+            with m.If(last):
+                m.d.sync += burst_beat.eq(0)
+
+        opened, closed = Signal(), Signal()
+        m.d.comb += [opened.eq(bursts.step), closed.eq(axi.bvalid & axi.bready)]
+        m.d.sync += bursts_open.eq(bursts_open + opened - closed)
+        with m.If(granted):
+            m.d.sync += started.eq(1)
+        with m.If(bursts.step & bursts.last):
+            m.d.sync += address_done.eq(1)
+        with m.If(asked):
+            m.d.sync += beat.eq(beat + 1)
+            with m.If(beat + 1 == w.beats):
+                m.d.sync += [beats_done.eq(1), beat.eq(0)]
+        finished = Signal()
+        m.d.comb += [
+            finished.eq(address_done & beats_done & (bursts_open == 0)),
+            self.i.ready.eq(finished),
+            self.idle.eq(~started),
+        ]
+        with m.If(finished):
+            m.d.sync += [s.eq(0) for s in (started, address_done, beats_done)]
+            m.d.sync += self.sent.eq(self.sent + 1)
+        with m.If(self.clear):
+            m.d.sync += self.sent.eq(0)
+        return m

@@ -1,0 +1,118 @@
+"""Tile: the processing elements of one array row and one column group."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Config
+
+__all__ = ["Tile", "sum_levels"]
+
+
+def sum_levels(depth: int) -> int:
+    """Register levels of the adder tree over ``depth`` products, four summands each."""
+    levels = 0
+    while depth > 1:
+        depth, levels = -(-depth // 4), levels + 1
+    return levels
+
+
+class Tile(wiring.Component):
+    """``lanes`` output-stationary elements, each with a dot product of ``depth`` products a cycle.
+
+    Activations leave to the right and weights below one cycle after they came, and so does the
+    control. Accumulators are double-buffered: ``result`` takes a finished sum while the next one
+    begins, and keeps it until the next sum is finished.
+
+    Initiation interval 1. ``result`` shows a sum :meth:`latency` cycles after its last operands.
+
+    Members
+    -------
+    valid, first, last, maximum : control of this cycle's operands; ``maximum`` takes the larger of
+        accumulator and dot product in place of their sum
+    a, b : ``depth`` int8 activations, ``lanes * depth`` weights, element 0 lowest
+    valid_o, first_o, last_o, maximum_o, a_o, b_o : the same, a cycle later
+    result : ``lanes`` accumulators
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        control = {n: In(1) for n in ("valid", "first", "last", "maximum")}
+        super().__init__(
+            control
+            | {f"{n}_o": Out(1) for n in control}
+            | {
+                "a": In(8 * config.depth),
+                "b": In(config.weight_bits * config.lanes * config.depth),
+                "a_o": Out(8 * config.depth),
+                "b_o": Out(config.weight_bits * config.lanes * config.depth),
+                "result": Out(config.accumulator_bits * config.lanes),
+            }
+        )
+
+    @staticmethod
+    def latency(config: Config) -> int:
+        """Cycles from operands at the inputs to their sum in ``result``."""
+        return 3 + sum_levels(config.depth)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        depth, bits = config.depth, config.weight_bits
+        width = config.accumulator_bits
+        a, b = Signal.like(self.a, reset_less=True), Signal.like(self.b, reset_less=True)
+        m.d.sync += [a.eq(self.a), b.eq(self.b)]
+        m.d.comb += [self.a_o.eq(a), self.b_o.eq(b)]
+
+        # Control keeps pace with the sums: operands, products, then the levels of the tree.
+        stages = 2 + sum_levels(depth)
+        control = Cat(self.valid, self.first, self.last, self.maximum)
+        for stage in range(stages):
+            later = Signal(4, name=f"control_{stage}")
+            m.d.sync += later.eq(control)
+            control = later
+            if stage == 0:
+                m.d.comb += [
+                    self.valid_o.eq(later[0]),
+                    self.first_o.eq(later[1]),
+                    self.last_o.eq(later[2]),
+                    self.maximum_o.eq(later[3]),
+                ]
+        valid, first, last, maximum = control
+
+        results = []
+        for lane in range(config.lanes):
+            terms = []
+            for i in range(depth):
+                at = (lane * depth + i) * bits
+                product = Signal(signed(8 + bits), name=f"product_{lane}_{i}", reset_less=True)
+                m.d.sync += product.eq(
+                    a[8 * i : 8 * i + 8].as_signed() * b[at : at + bits].as_signed()
+                )
+                terms.append(product)
+            level = 0
+            while len(terms) > 1:
+                sums = []
+                for i in range(0, len(terms), 4):
+                    total = sum(terms[i + 1 : i + 4], start=terms[i])
+                    name = f"sum_{lane}_{level}_{i // 4}"
+                    register = Signal(total.shape(), name=name, reset_less=True)
+                    m.d.sync += register.eq(total)
+                    sums.append(register)
+                terms, level = sums, level + 1
+            dot = terms[0]
+            accumulator = Signal(signed(width), name=f"accumulator_{lane}", reset_less=True)
+            finished = Signal(signed(width), name=f"finished_{lane}", reset_less=True)
+            value = Signal(signed(width), name=f"value_{lane}")
+            plain = Mux(first, 0, accumulator) + dot
+            if config.maximum:
+                better = first | (dot > accumulator)
+                plain = Mux(maximum, Mux(better, dot, accumulator), plain)
+            m.d.comb += value.eq(plain)
+            with m.If(valid):
+                m.d.sync += accumulator.eq(value)
+                with m.If(last):
+                    m.d.sync += finished.eq(value)
+            results.append(finished)
+        m.d.comb += self.result.eq(Cat(*results))
+        return m

@@ -1,0 +1,227 @@
+"""The fields of each unit's schedule words.
+
+A field is as wide as a machine's sizes demand; :func:`narrowed` shrinks it to the values that a
+program holds, and a field with one value becomes a constant in the circuit.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from amaranth import Cat, Const, Shape, Value, signed, unsigned
+
+from .config import Config, bits_for
+
+__all__ = ["Field", "Fields", "narrowed", "word_fields"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field: its width in bits, whether it is signed, its value where it is constant."""
+
+    width: int
+    signed: bool = False
+    constant: int | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return signed(self.width) if self.signed else unsigned(self.width)
+
+    def admits(self, value: int) -> bool:
+        if self.constant is not None:
+            return value == self.constant
+        low = -(1 << (self.width - 1)) if self.signed else 0
+        return low <= value < low + (1 << self.width)
+
+
+class Fields(dict[str, Field]):
+    """The fields of one kind of word, in order from the least significant bit."""
+
+    @property
+    def width(self) -> int:
+        """Stored bits of a word; constants take none. At least 1."""
+        return max(1, sum(f.width for f in self.values() if f.constant is None))
+
+    def pack(self, word: Mapping[str, int]) -> int:
+        """The stored bits of ``word``, a value per field.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing or does not admit its value.
+        """
+        bits, at = 0, 0
+        for name, f in self.items():
+            if name not in word or not f.admits(word[name]):
+                raise ValueError(f"field {name} of {f} must admit its value, not {word.get(name)}")
+            if f.constant is None:
+                bits |= (word[name] & ((1 << f.width) - 1)) << at
+                at += f.width
+        return bits
+
+    def view(self, stored: Value) -> SimpleNamespace:
+        """A namespace of values, one per field, of the stored bits."""
+        values, at = {}, 0
+        for name, f in self.items():
+            if f.constant is not None:
+                values[name] = Const(f.constant, f.shape)
+            else:
+                part = stored[at : at + f.width]
+                values[name] = part.as_signed() if f.signed else part
+                at += f.width
+        return SimpleNamespace(**values)
+
+    def cat(self, values: Mapping[str, Value]) -> Value:
+        """The stored bits that :meth:`view` takes apart, from signals of the fields' widths."""
+        return Cat(values[n][: f.width] for n, f in self.items() if f.constant is None)
+
+
+def narrowed(fields: Fields, words: Iterable[Mapping[str, int]]) -> Fields:
+    """``fields`` shrunk to the values that occur in ``words``; a single value becomes constant."""
+    words = list(words)
+    result = Fields()
+    for name, f in fields.items():
+        values = {word[name] for word in words} or {0}
+        low, high = min(values), max(values)
+        width = max(max(high, ~low).bit_length() + 1 if low < 0 else high.bit_length(), 1)
+        constant = low if low == high else None
+        result[name] = Field(width, low < 0, constant)
+    return result
+
+
+def word_fields(config: Config) -> dict[str, Fields]:
+    """The fields of each unit's words, as wide as ``config`` can use."""
+    buffer = Field(config.buffer_bits)
+    address = Field(config.address_bits)
+    step = Field(config.address_bits + 1, signed=True)
+    size = Field(config.address_bits)
+    count = Field(16)
+    token = Field(config.token_bits)
+    byte = Field(8, signed=True)
+    multiplier = Field(31)
+    shift = Field(5)
+    pass_words = Field(bits_for(config.patch_words))
+    burst = Field(bits_for(config.rows * config.groups + 1))
+    group = Field(bits_for(config.groups))
+    row = Field(bits_for(config.rows))
+    beats = Field(24)
+
+    gather = Fields(
+        # where: source buffer, address of the first tap of the first pixel, then steps
+        buffer=buffer,
+        address=address,
+        tap_step=step,
+        line_step=step,
+        pixel_step=step,
+        row_step=step,
+        # loops, each a count less one; a run is contiguous bytes
+        run=size,
+        taps=count,
+        lines=count,
+        pixels=count,
+        rows=count,
+        # what lies inside the tensor: byte position in the row, row index
+        position=step,
+        width=size,
+        line=Field(16, signed=True),
+        line_stride=Field(8),
+        row_stride=Field(8),
+        height=Field(16),
+        pad=byte,
+        words=pass_words,
+        align=Field(1),
+        # tokens: all rows wait for `start` stored groups; a row waits for the source's progress
+        start=token,
+        fetched=Field(1),
+        need=token,
+        line_need=token,
+        row_need=token,
+        limit=token,
+    )
+    core = Fields(
+        words=pass_words,
+        passes=count,
+        tiles=Field(20),
+        weight=Field(bits_for(config.weight_words)),
+        weight_step=Field(1),
+        maximum=Field(1),
+        need=token,
+        pass_need=token,
+        burst=burst,
+        burst_last_pass=burst,
+        burst_last_tile=burst,
+        burst_last=burst,
+        groups_last=group,
+    )
+    epilogue = Fields(
+        passes=count,
+        tiles=Field(20),
+        rows_last=row,
+        groups_last=group,
+        tail=Field(bits_for(config.lanes)),
+        bias=Field(bits_for(config.bias_words)),
+        bias_step=Field(1),
+        scale=Field(bits_for(config.scale_words)),
+        scale_step=Field(1),
+        zero=byte,
+        low=byte,
+        high=byte,
+        table_on=Field(1),
+        table=Field(bits_for(max(1, config.tables))),
+        add=Field(1),
+        residual_buffer=buffer,
+        residual_address=address,
+        residual_pixel=step,
+        residual_row=step,
+        zero_a=byte,
+        multiplier_a=multiplier,
+        shift_a=shift,
+        zero_b=byte,
+        multiplier_b=multiplier,
+        shift_b=shift,
+        multiplier_out=multiplier,
+        shift_out=shift,
+        zero_out=byte,
+        low_out=byte,
+        high_out=byte,
+        softmax=Field(1),
+        exponents=Field(bits_for(max(1, config.exponents))),
+        row_groups=Field(bits_for(max(2, config.softmax_groups))),
+        buffer=buffer,
+        address=address,
+        pixel=step,
+        row=step,
+        pixels=count,
+        stored=token,
+        fetched=token,
+        sent=token,
+    )
+    fetch = Fields(
+        region=Field(2),
+        offset=Field(32),
+        beats=beats,
+        target=Field(2),
+        buffer=buffer,
+        address=Field(
+            max(config.address_bits, bits_for(config.weight_words), bits_for(config.bias_words))
+        ),
+        gathered=token,
+        passed=token,
+        stored=token,
+        sent=token,
+    )
+    send = Fields(
+        region=Field(2),
+        offset=Field(32),
+        beats=beats,
+        buffer=buffer,
+        address=address,
+        stored=token,
+    )
+    return {
+        "gather": gather,
+        "core": core,
+        "epilogue": epilogue,
+        "fetch": fetch,
+        "send": send,
+    }
