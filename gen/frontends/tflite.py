@@ -101,16 +101,16 @@ class _Lowering:
     def __init__(self, file: File, name: str):
         self.file = file
         self.name = name
-        self.names: list[str] = []
+        self.names = [""] * len(file.tensors)
         self.tensors: dict[str, Tensor] = {}
         self.tasks: list[Task] = []
         self.stand_ins: dict[int, int] = {}
         self.offsets: dict[int, int] = {}
         self.counts: dict[str, int] = {}
-        for tensor in file.tensors:
+        for tensor in sorted(file.tensors, key=lambda t: t.data is not None):
             # After a fusion the converter joins the names of all nodes; the first is enough.
             first = tensor.name.split(";")[0]
-            self.names.append(self._unique(first or f"tensor_{tensor.index}"))
+            self.names[tensor.index] = self._unique(first or f"tensor_{tensor.index}")
 
     def graph(self) -> Graph:
         if not self.file.inputs or not self.file.outputs:
