@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Add, Conv, Graph, Lookup, MatMul, Pool, Reshape, Task, Tensor, Transpose
+from ..graph import Add, Concat, Conv, Graph, Lookup, MatMul, Pool, Reshape, Task, Tensor, Transpose
 from .arrangement import Arrangement
 
 __all__ = ["CODES", "FULL", "Activation", "Builder", "Quantisation"]
@@ -105,7 +105,7 @@ class Builder:
         if self.tensors[tensor].shape == shape:
             return tensor
         producer = self._producer.get(tensor)
-        if isinstance(producer, Reshape):
+        if isinstance(producer, Reshape) and self._like(tensor) == self._like(producer.inputs[0]):
             return self._reshape(producer.inputs[0], shape)
         key = (tensor, "reshape", shape)
         if key not in self._moved:
@@ -165,6 +165,26 @@ class Builder:
         tensor = self._reshape(x.tensor, self.tensors[model.tensor].shape)
         return replace(x, tensor=tensor, at=model.at)
 
+    def join(self, name: str, parts: list[str], axis: int, to: Quantisation) -> str:
+        """Tensors of one quantisation concatenated; a single one is itself the result."""
+        if len(parts) == 1:
+            return parts[0]
+        shapes = [self.tensors[part].shape for part in parts]
+        total = sum(shape[axis] for shape in shapes)
+        shape = (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
+        return self.emit(Concat, name, tuple(parts), shape, to, axis=axis)
+
+    def read_as(self, x: Activation, to: Quantisation) -> Activation:
+        """The same integers with other parameters: a view where tasks see another zero point."""
+        tensor = x.tensor
+        if self.tensors[tensor].zero_point != to.zero_point:
+            key = (tensor, "view", (to.zero_point,))
+            if key not in self._moved:
+                shape = self.tensors[tensor].shape
+                self._moved[key] = self.emit(Reshape, f"{tensor}_view", (tensor,), shape, to)
+            tensor = self._moved[key]
+        return replace(x, tensor=tensor, quantisation=to)
+
     def lookup(
         self, name: str, function: str, x: Activation, codes: np.ndarray, to: Quantisation
     ) -> Activation:
@@ -194,15 +214,21 @@ class Builder:
         Tasks that nothing needs are dropped, a lookup that only clamps is fused into the task
         before it, and a host's ``layout`` is noted on outputs.
         """
+        found = {output: self.aligned(x) for output, x in outputs.items()}
+        read = {
+            tensor
+            for task in _needed(self.tasks, {tensor for tensor, _ in found.values()})
+            for tensor in task.inputs
+        }
         renamed: dict[str, str] = {}
         copies: list[Task] = []
         for output, x in outputs.items():
-            tensor, axes = self.aligned(x)
+            tensor, axes = found[output]
             layout = None if axes == tuple(range(len(axes))) else axes
             q = x.quantisation
             shape = self.tensors[tensor].shape
-            own = tensor in self._producer and tensor not in renamed and q == self._like(tensor)
-            if own:
+            free = q == self._like(tensor) or tensor not in read
+            if tensor in self._producer and tensor not in renamed and free:
                 renamed[tensor] = output
             else:
                 copies.append(Reshape(self._unique(f"{tensor}_copy"), (tensor,), output))

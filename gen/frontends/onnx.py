@@ -187,17 +187,21 @@ def _feeds(graph: onnx.GraphProto, name: str, stop: frozenset[str]) -> Iterable[
             reached.update(proto.output)
 
 
-_REORDERS = _WINDOWED | {"Reshape", "Flatten", "Transpose", "MatMul", "Gemm", "Softmax"}
+_REORDERS = frozenset(
+    ["Flatten", "Gemm", "MatMul", "QLinearMatMul", "ReduceMean", "Reshape", "Softmax", "Transpose"]
+)
 
 
 def _host_axes(graph: onnx.GraphProto, name: str, rank: int) -> tuple[int, ...] | None:
     """Axes in which an input is held: channels last where it is an image, else the file's."""
     if rank not in (3, 4):
         return None
-    for proto, _ in _feeds(graph, name, _REORDERS):
+    for proto, _ in _feeds(graph, name, _WINDOWED | _REORDERS):
         if proto.op_type in _WINDOWED:
             return channels_last(rank)
-    return None
+        if proto.op_type in _REORDERS:
+            return None
+    return channels_last(rank) if rank == 4 else None
 
 
 def _input_quantisation(model: Model, graph: onnx.GraphProto, name: str, offset: int):

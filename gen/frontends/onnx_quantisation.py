@@ -1,7 +1,6 @@
 """Scales and zero points of ONNX nodes, and the two operators that apply them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from math import prod
 from typing import TypeVar
 
@@ -166,7 +165,7 @@ def _dequantize_linear(model: Model, node: Node) -> Value:
         to = quantisation(model, node, 1, "uint8" if x.quantisation.offset else "int8")
         if to.offset != x.quantisation.offset:
             raise node.error("its zero point and its input must have the same type")
-        return dequantised(node, replace(x, quantisation=to))
+        return dequantised(node, model.builder.read_as(x, to))
     if isinstance(x, np.ndarray):
         return weights_of(model, node, x, 1, node.integer("axis", 1))
     raise node.error("its input is not quantised; export the model again")
@@ -178,7 +177,7 @@ def scaled(model: Model, node: Node, at: int) -> Pointwise:
     if not isinstance(x, Activation):
         raise node.error(f"its input '{node.input(at)}' must be an int8 or uint8 activation")
     to = quantisation(model, node, at + 1, "uint8" if x.quantisation.offset else "int8")
-    return dequantised(node, replace(x, quantisation=to))
+    return dequantised(node, model.builder.read_as(x, to))
 
 
 def scaled_weights(model: Model, node: Node, at: int, axis: int) -> Weights:

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from ..graph import Concat, Pad, Slice
+from ..graph import Pad, Slice
 from .arrangement import Arrangement
 from .builder import Activation, Builder, Quantisation
 from .onnx_file import Node
@@ -224,9 +224,8 @@ def _joined(node: Node, parts: list[Real], axis: int) -> Real:
         found = [b.aligned(x)[1] for x in held]
         identity = tuple(range(len(shape)))
         axes = next((a for a in found if a != identity), identity)
-        names = tuple(b.by_axes(x, axes, tuple(x.shape[axis] for axis in axes)) for x in held)
-        made = tuple(shape[axis] for axis in axes)
-        tensor = b.emit(Concat, node.name, names, made, to, axis=axes.index(axis))
+        names = [b.by_axes(x, axes, tuple(x.shape[axis] for axis in axes)) for x in held]
+        tensor = b.join(node.name, names, axes.index(axis), to)
         return Activation(tensor, Arrangement.of(shape, axes), to)
 
     return Deferred(name=node.name, shape=shape, make=make)

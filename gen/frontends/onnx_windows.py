@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Conv, Pool
+from ..graph import Conv, Pool, Slice
+from ..quantise import quantise_multiplier
 from .arrangement import Arrangement
-from .builder import CODES, FULL, Activation, Builder, Quantisation
+from .builder import Activation, Builder, Quantisation
 from .onnx_file import Node
 from .onnx_quantisation import (
     Handlers,
@@ -216,66 +217,106 @@ def _max_pool(model: Model, node: Node) -> Value:
 def _average(node: Node, x: Activation, window: Window, included: bool) -> Real:
     """Mean over windows of the image ``x``; padded taps count as zeros where ``included``.
 
-    With the input's own scale this is a Pool. Another output scale, or counted padding, makes it
-    a depthwise Conv of ones, which rounds once. Only where the number of taps differs along the
-    border does a table rescale after the Pool: within one step of the exact mean while the output
-    scale is more than half of the input's.
+    With the input's own scale this is a Pool. For another output scale, or counted padding, it is
+    a depthwise Conv of ones, which rounds once; one for each part of the image whose windows have
+    equally many taps.
     """
     channels, rank = window.image[3], len(x.shape)
     shape = (1, channels, *window.out[4 - rank :])
-    taps = prod(window.kernel)
-
-    def pool(b: Builder, clamp: tuple[int, int]) -> Activation:
-        tensor = b.emit(
-            Pool,
-            node.name,
-            (_image(b, x, window.image),),
-            (1, *window.out, channels),
-            x.quantisation,
-            mode="average",
-            kernel=window.kernel,
-            stride=window.stride,
-            padding=window.padding,
-            clamp=clamp,
-        )
-        return _from_image(tensor, channels, window, rank, x.quantisation)
 
     def make(b: Builder, to: Quantisation, clamp: tuple[int, int]) -> Activation:
-        q = x.quantisation
-        counted = included and window.padded
-        if to == q and not counted:
-            return pool(b, clamp)
-        if window.padded and not counted:
-            codes = np.clip(to.code(q.real(CODES)), *clamp)
-            return b.lookup(f"{node.name}_requantise", "requantise", pool(b, FULL), codes, to)
-        linear = Linear(
-            name=node.name,
-            shape=shape,
-            node=node,
-            source=x,
-            weights=np.ones((channels, *window.kernel, 1), np.int16),
-            scale=np.full(channels, 1 / taps),
-            bias=np.zeros(channels),
-            axis=1,
-            emit=depthwise,
-        )
-        return linear.lower(b, to, clamp)
-
-    def depthwise(b: Builder, to: Quantisation, fields: dict[str, Any]) -> Activation:
-        tensor = b.emit(
-            Conv,
-            node.name,
-            (_image(b, x, window.image),),
-            (1, *window.out, channels),
-            to,
-            stride=window.stride,
-            padding=window.padding,
-            groups=channels,
-            **fields,
-        )
-        return _from_image(tensor, channels, window, rank, to)
+        source = _image(b, x, window.image)
+        if to == x.quantisation and not (included and window.padded):
+            tensor = b.emit(
+                Pool,
+                node.name,
+                (source,),
+                (1, *window.out, channels),
+                to,
+                mode="average",
+                kernel=window.kernel,
+                stride=window.stride,
+                padding=window.padding,
+                clamp=clamp,
+            )
+            return _from_image(tensor, channels, window, rank, to)
+        rows = []
+        for down in _strips(window, 0, included):
+            parts = [
+                _mean_part(b, node, source, window, (down, across), x.quantisation, to, clamp)
+                for across in _strips(window, 1, included)
+            ]
+            rows.append(b.join(f"{node.name}_row", parts, 2, to))
+        return _from_image(b.join(node.name, rows, 1, to), channels, window, rank, to)
 
     return Deferred(name=node.name, shape=shape, make=make, clamps=True)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Outputs along one axis whose windows have ``taps`` taps: ``count`` of them.
+
+    They read the inputs from ``start`` to ``stop`` with ``before`` and ``after`` padded.
+    """
+
+    count: int
+    taps: int
+    start: int
+    stop: int
+    before: int
+    after: int
+
+
+def _strips(window: Window, axis: int, included: bool) -> list[Strip]:
+    size, kernel, stride = window.image[1 + axis], window.kernel[axis], window.stride[axis]
+    before = window.padding[2 * axis]
+    starts = [i * stride - before for i in range(window.out[axis])]
+    taps = [kernel if included else min(s + kernel, size) - max(s, 0) for s in starts]
+    strips: list[Strip] = []
+    first = 0
+    for i in range(1, len(starts) + 1):
+        if i == len(starts) or taps[i] != taps[first]:
+            low, high = starts[first], starts[i - 1] + kernel
+            ends = max(low, 0), min(high, size)
+            strips.append(Strip(i - first, taps[first], *ends, max(-low, 0), max(high - size, 0)))
+            first = i
+    return strips
+
+
+def _mean_part(
+    b: Builder,
+    node: Node,
+    source: str,
+    window: Window,
+    strips: tuple[Strip, Strip],
+    q: Quantisation,
+    to: Quantisation,
+    clamp: tuple[int, int],
+) -> str:
+    channels = window.image[3]
+    down, across = strips
+    part = (1, down.stop - down.start, across.stop - across.start, channels)
+    if part != window.image:
+        start = (0, down.start, across.start, 0)
+        source = b.emit(
+            Slice, f"{node.name}_part", (source,), part, q, start=start, step=(1, 1, 1, 1)
+        )
+    multiplier, shift = quantise_multiplier(q.scale / (down.taps * across.taps) / to.scale)
+    return b.emit(
+        Conv,
+        node.name,
+        (source,),
+        (1, down.count, across.count, channels),
+        to,
+        weights=np.ones((channels, *window.kernel, 1), np.int16),
+        bias=np.zeros(channels, np.int32),
+        multiplier=np.full(channels, multiplier, np.int32),
+        shift=np.full(channels, shift, np.int8),
+        stride=window.stride,
+        padding=(down.before, down.after, across.before, across.after),
+        groups=channels,
+        clamp=clamp,
+    )
 
 
 def _average_pool_of(node: Node, x: Activation) -> Real:
