@@ -48,6 +48,7 @@ __all__ = ["OPERATORS", "load"]
 
 # TensorFlow Lite sums the exponentials of a softmax row with 12 integer bits.
 SOFTMAX_ROW = 4095
+LARGEST_TENSOR = 2**28
 
 _FLOAT = (
     "quantise it to int8 first: with the TensorFlow Lite converter and a representative data set, "
@@ -191,6 +192,10 @@ class _Lowering:
                 f"{about} has shape {shown}; every dimension but the batch must be fixed, "
                 "so convert the model with a static input shape"
             )
+        if tensor.size > LARGEST_TENSOR:
+            raise UserError(
+                f"{about} has {tensor.size} elements; at most {LARGEST_TENSOR} are supported"
+            )
         if len(tensor.scales) != 1:
             many = "no scale" if not tensor.scales else f"{len(tensor.scales)} scales"
             raise UserError(f"{about} has {many}, and needs one; {_FLOAT}")
@@ -214,37 +219,36 @@ class _Lowering:
         """Whether ``op`` only changes between the host's type and int8; then, drop it."""
         if op.kind not in ("QUANTIZE", "DEQUANTIZE") or len(op.inputs) != 1 or not op.outputs:
             return False
-        source, target = (self.file.tensors[i] for i in (op.inputs[0], op.outputs[0]))
-        if source.index in self.file.inputs and source.type == "FLOAT32":
-            if source.index in self.stand_ins:
-                return False
-            self.stand_ins[source.index] = target.index
-            self._rename(target.index, source.index)
-            return True
-        written = source.index not in self.file.inputs + self.file.outputs
-        if op.kind == "DEQUANTIZE" and target.index in self.file.outputs:
-            self.stand_ins[target.index] = source.index
-            if written:
-                self._rename(source.index, target.index)
-            return True
-        if {source.type, target.type} != {"INT8", "UINT8"} or not source.scales:
+        if op.inputs[0] == -1:
             return False
-        if source.scales != target.scales or len(source.scales) != 1:
+        source, target = (self.file.tensors[i] for i in (op.inputs[0], op.outputs[0]))
+        read, written = (source.index in self.file.inputs, target.index in self.file.outputs)
+        hidden = source.index not in self.file.inputs + self.file.outputs
+        if read and source.type == "FLOAT32":
+            return self._stand_in(source.index, target.index, rename=True)
+        if written and op.kind == "DEQUANTIZE":
+            return self._stand_in(target.index, source.index, rename=hidden)
+        if {source.type, target.type} != {"INT8", "UINT8"} or len(source.scales) != 1:
+            return False
+        if source.scales != target.scales:
             return False
         if self._quantisation(source) != self._quantisation(target):
             return False
-        if source.index in self.file.inputs and source.type == "UINT8":
-            self.stand_ins[target.index] = source.index
-            return target.index not in self.file.outputs
-        if target.index in self.file.outputs and written:
-            self.stand_ins[target.index] = source.index
+        if read and source.type == "UINT8" and not written:
+            return self._stand_in(target.index, source.index, rename=False)
+        if written and hidden and self._stand_in(target.index, source.index, rename=True):
             self.offsets[source.index] = 128
-            self._rename(source.index, target.index)
             return True
         return False
 
-    def _rename(self, tensor: int, after: int) -> None:
-        self.names[tensor], self.names[after] = self.names[after], self.names[tensor]
+    def _stand_in(self, index: int, other: int, *, rename: bool) -> bool:
+        """Let tensor ``other`` take the place of ``index``, and its name, unless in a circle."""
+        if index in self.stand_ins or self._resolve(other) == index:
+            return False
+        self.stand_ins[index] = other
+        if rename:
+            self.names[other], self.names[index] = self.names[index], self.names[other]
+        return True
 
     # Operands
 
@@ -443,10 +447,8 @@ def _conv(build: _Lowering, op: FileOperator) -> None:
         raise ValueError(
             f"weights {list(build.file_tensor(op, 1).shape)} do not fit {channels} input channels"
         )
-    stride, dilation = (
-        _option(op, "StrideH", "StrideW"),
-        _option(op, "DilationHFactor", "DilationWFactor"),
-    )
+    stride = _option(op, "StrideH", "StrideW")
+    dilation = _option(op, "DilationHFactor", "DilationWFactor")
     padding, size = _window(op, (height, width), kernel, stride, dilation)
     y = build.write(op, (1, *size, outputs))
     build.emit(

@@ -178,8 +178,10 @@ def _parse(data: bytes) -> File:
     ]
     inputs = _integers(graph.InputsAsNumpy())
     outputs = _integers(graph.OutputsAsNumpy())
-    used = [(*op.inputs, *op.outputs) for op in operators]
-    for index in (*inputs, *outputs, *(i for indices in used for i in indices if i != -1)):
+    used = [*inputs, *outputs]
+    for op in operators:
+        used += [*(i for i in op.inputs if i != -1), *op.outputs]
+    for index in used:
         if not 0 <= index < len(tensors):
             raise ValueError(f"tensor {index} does not exist")
     return File(tuple(tensors), tuple(operators), inputs, outputs)
@@ -197,11 +199,17 @@ def _integers(vector: Any) -> tuple[int, ...]:
     return () if isinstance(vector, int) else tuple(int(n) for n in vector)
 
 
+def _text(name: bytes | None) -> str:
+    """A name of the file, fit for one line of a message."""
+    text = (name or b"").decode(errors="replace")
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def _kind(code: Any) -> str:
     # files older than schema 3a have only the deprecated 8-bit field
     builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     if builtin == tflite.BuiltinOperator.CUSTOM:
-        return f"CUSTOM {(code.CustomCode() or b'').decode(errors='replace')}"
+        return f"CUSTOM {_text(code.CustomCode())}"
     return _OPERATORS.get(builtin, f"number {builtin}")
 
 
@@ -215,7 +223,7 @@ def _tensor(data: bytes, model: Any, index: int, tensor: Any) -> FileTensor:
         axis = quantisation.QuantizedDimension()
     return FileTensor(
         index,
-        (tensor.Name() or b"").decode(errors="replace"),
+        _text(tensor.Name()),
         _integers(tensor.ShapeAsNumpy()),
         _integers(tensor.ShapeSignatureAsNumpy()),
         _TYPES.get(tensor.Type(), f"type {tensor.Type()}"),
