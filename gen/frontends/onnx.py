@@ -13,7 +13,6 @@ needs another order; a flattened image in front of a Gemm permutes the Gemm's we
 import os
 from collections.abc import Iterable
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,12 @@ from . import (
 )
 from .arrangement import Arrangement
 from .builder import FULL, Activation, Builder, Quantisation
-from .onnx_file import Node
-from .onnx_quantisation import LARGEST, quantisation
+from .onnx_file import LARGEST, Node
+from .onnx_quantisation import quantisation
 from .onnx_values import ADVICE, MOVES, Deferred, Model, Pointwise, Real, Value, Weights
 from .onnx_windows import channels_last
 
-__all__ = ["load"]
+__all__ = ["OPERATORS", "load"]
 
 _FOLDABLE = frozenset(
     [
@@ -62,6 +61,8 @@ _HANDLERS = {
     **onnx_products.HANDLERS,
     **onnx_elementwise.HANDLERS,
 }
+
+OPERATORS = frozenset(_HANDLERS)
 
 
 def load(path: str | os.PathLike[str]) -> Graph:
@@ -156,26 +157,6 @@ def _folded(model: Model, node: Node, proto: onnx.NodeProto, version: int) -> li
     return [np.asarray(v) for v in found]
 
 
-def _shape_of(name: str, info: onnx.ValueInfoProto) -> tuple[int, ...]:
-    if not info.type.HasField("tensor_type") or not info.type.tensor_type.HasField("shape"):
-        raise UserError(f"input '{name}' has no known shape; export the model with a fixed shape")
-    shape = []
-    for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-        if dim.HasField("dim_value") and dim.dim_value > 0:
-            shape.append(dim.dim_value)
-        elif axis == 0:
-            shape.append(1)
-        else:
-            raise UserError(
-                f"input '{name}' has a dynamic dimension "
-                f"({dim.dim_param or dim.dim_value or 'unknown'}, axis {axis}); "
-                "export the model with a fixed shape"
-            )
-    if prod(shape) > LARGEST:
-        raise UserError(f"input '{name}' has {prod(shape)} elements, more than {LARGEST}")
-    return tuple(shape) or (1,)
-
-
 def _feeds(graph: onnx.GraphProto, name: str, stop: frozenset[str]) -> Iterable[tuple[Any, int]]:
     """Nodes that read tensor ``name`` or what operators outside ``stop`` make of it."""
     reached = {name}
@@ -216,7 +197,7 @@ def _input_quantisation(model: Model, graph: onnx.GraphProto, name: str, offset:
 
 def _input(model: Model, graph: onnx.GraphProto, info: onnx.ValueInfoProto) -> Value:
     name = info.name
-    shape = _shape_of(name, info)
+    shape = onnx_file.fixed_shape(info)
     code = info.type.tensor_type.elem_type
     axes = _host_axes(graph, name, len(shape))
     at = Arrangement.of(shape, axes)

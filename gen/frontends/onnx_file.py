@@ -4,6 +4,7 @@ import copy
 import os
 import re
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -15,7 +16,19 @@ from google.protobuf.message import DecodeError
 
 from ..errors import UserError
 
-__all__ = ["Node", "array", "identifier", "nodes", "opsets", "read", "type_name"]
+__all__ = [
+    "LARGEST",
+    "Node",
+    "array",
+    "fixed_shape",
+    "identifier",
+    "nodes",
+    "opsets",
+    "read",
+    "type_name",
+]
+
+LARGEST = 2**28
 
 _DOMAINS = {"", "ai.onnx", "com.microsoft"}
 
@@ -134,6 +147,34 @@ def identifier(name: str, limit: int = 48) -> str:
     if not text:
         return "node"
     return f"n{text}" if text[0].isdigit() else text
+
+
+def fixed_shape(info: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """Shape of a graph input, a symbolic first dimension being a batch of 1.
+
+    Raises
+    ------
+    UserError
+        If another dimension is not fixed, or the tensor is too large.
+    """
+    name = info.name
+    if not info.type.HasField("tensor_type") or not info.type.tensor_type.HasField("shape"):
+        raise UserError(f"input '{name}' has no known shape; export the model with a fixed shape")
+    shape: list[int] = []
+    for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+        if dim.HasField("dim_value") and dim.dim_value > 0:
+            shape.append(dim.dim_value)
+        elif axis == 0:
+            shape.append(1)
+        else:
+            raise UserError(
+                f"input '{name}' has a dynamic dimension "
+                f"({dim.dim_param or dim.dim_value or 'unknown'}, axis {axis}); "
+                "export the model with a fixed shape"
+            )
+    if prod(shape) > LARGEST:
+        raise UserError(f"input '{name}' has {prod(shape)} elements, more than {LARGEST}")
+    return tuple(shape) or (1,)
 
 
 class Node:

@@ -9,12 +9,11 @@ import onnx
 
 from . import onnx_file
 from .builder import Activation, Quantisation
-from .onnx_file import Node
+from .onnx_file import LARGEST, Node
 from .onnx_values import Model, Pointwise, Real, Value, Weights, dequantised
 
 __all__ = [
     "HANDLERS",
-    "LARGEST",
     "Handlers",
     "all_axes",
     "bias_of",
@@ -25,8 +24,6 @@ __all__ = [
     "scaled_weights",
     "sized",
 ]
-
-LARGEST = 2**28
 
 Handler = Callable[[Model, Node], "Value | list[Value]"]
 _H = TypeVar("_H", bound=Handler)
