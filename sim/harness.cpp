@@ -4,7 +4,7 @@
 //   seed N                      random stalls and latencies from N; 0 switches them off
 //   write ADDRESS DATA          one AXI-Lite write (hexadecimal)
 //   read ADDRESS                one AXI-Lite read, printed
-//   bulk FILE                   AXI-Lite writes of (address, data) pairs of 32-bit words, in flight together
+//   bulk FILE                   AXI-Lite writes of (address, data) pairs of 32-bit words, pipelined
 //   load OFFSET FILE            file to memory
 //   store OFFSET LENGTH FILE    memory to file, noted in the results
 //   fill OFFSET LENGTH BYTE     a constant to memory
@@ -62,6 +62,7 @@ public:
     Bench(int argc, char** argv) {
         context->commandArgs(argc, argv);
         context->fatalOnError(false);
+        context->traceEverOn(VM_TRACE);
         top = std::make_unique<Vtestbench>(context.get());
         top->s_axil_wstrb = 15;
         top->rst = 1;
@@ -200,12 +201,13 @@ public:
 private:
     void settle() {
         top->clk = 0;
-        eval();
+        eval(0);
     }
 
     void edge() {
         top->clk = 1;
-        eval();
+        eval(1);
+        context->timeInc(1);
         if (context->gotFinish()) {
             std::fflush(nullptr);
             std::_Exit(1);
@@ -217,11 +219,13 @@ private:
         edge();
     }
 
-    void eval() {
+    // Verilator's time is the number of the cycle, so that its messages state it.
+    void eval(int half) {
         top->eval();
-        context->timeInc(1);
 #if VM_TRACE_VCD
-        if (trace) trace->dump(context->time());
+        if (trace) trace->dump(2 * context->time() + half);
+#else
+        (void)half;
 #endif
     }
 

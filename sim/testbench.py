@@ -85,9 +85,9 @@ def render_testbench(
         raise ValueError(f"channels must be positive, not {channels!r}")
     if not _power_of_two(data_bytes) or data_bytes > 128:
         raise ValueError(f"data_bytes must be a power of two up to 128, not {data_bytes!r}")
-    if memory_bytes < 2 * data_bytes or memory_bytes % data_bytes or memory_bytes > 1 << 32:
+    if memory_bytes < 2 * data_bytes or memory_bytes % data_bytes or memory_bytes > 1 << 31:
         raise ValueError(
-            f"memory_bytes must be a multiple of {data_bytes} from two beats to 4 GB, "
+            f"memory_bytes must be a multiple of {data_bytes} from two beats to 2 GB, "
             f"not {memory_bytes!r}"
         )
     if throttles < 0:

@@ -24,7 +24,7 @@ module testbench (
     output logic s_axil_rvalid,
     input logic s_axil_rready
 );
-  localparam longint MEMORY_BYTES = {{ memory_bytes }};
+  localparam longint MEMORY_BYTES = 64'd{{ memory_bytes }};
   localparam int INDEX_BITS = {{ index_bits }};
 
   /* verilator tracing_off */
@@ -99,7 +99,7 @@ module testbench (
     noise_seed <= seed;
     for (int i = 0; i < {{ throttle_words }}; i++)
       noise[i] <= rst || seed != noise_seed
-          ? (seed + 32'(i + 1)) * 32'h9E3779B9 | 32'd1 : xorshift(noise[i]);
+          ? ((seed ^ 32'(i) * 32'h85EBCA6B) * 32'h9E3779B9) | 32'd1 : xorshift(noise[i]);
   end
 {% if throttles % 32 %}
   wire unused = &holds[{{ 32 * throttle_words - 1 }}:{{ throttles }}];

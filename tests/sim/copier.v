@@ -1,6 +1,8 @@
 // A hand-written accelerator for the tests: copies BEATS beats from the input to the output region
 // through channel 0 (or writes through channel 1), adding 1 to each byte. MODE makes it misbehave.
-module accelerator (
+module accelerator #(
+    parameter BYTES = 8
+) (
     input clk,
     input rst,
 `ifdef THROTTLE
@@ -29,7 +31,7 @@ module accelerator (
     output [1:0] m_axi0_arburst,
     output m_axi0_arvalid,
     input m_axi0_arready,
-    input [63:0] m_axi0_rdata,
+    input [8*BYTES-1:0] m_axi0_rdata,
     input [1:0] m_axi0_rresp,
     input m_axi0_rlast,
     input m_axi0_rvalid,
@@ -40,8 +42,8 @@ module accelerator (
     output [1:0] m_axi0_awburst,
     output m_axi0_awvalid,
     input m_axi0_awready,
-    output [63:0] m_axi0_wdata,
-    output [7:0] m_axi0_wstrb,
+    output [8*BYTES-1:0] m_axi0_wdata,
+    output [BYTES-1:0] m_axi0_wstrb,
     output m_axi0_wlast,
     output m_axi0_wvalid,
     input m_axi0_wready,
@@ -54,7 +56,7 @@ module accelerator (
     output [1:0] m_axi1_arburst,
     output m_axi1_arvalid,
     input m_axi1_arready,
-    input [63:0] m_axi1_rdata,
+    input [8*BYTES-1:0] m_axi1_rdata,
     input [1:0] m_axi1_rresp,
     input m_axi1_rlast,
     input m_axi1_rvalid,
@@ -65,8 +67,8 @@ module accelerator (
     output [1:0] m_axi1_awburst,
     output m_axi1_awvalid,
     input m_axi1_awready,
-    output [63:0] m_axi1_wdata,
-    output [7:0] m_axi1_wstrb,
+    output [8*BYTES-1:0] m_axi1_wdata,
+    output [BYTES-1:0] m_axi1_wstrb,
     output m_axi1_wlast,
     output m_axi1_wvalid,
     input m_axi1_wready,
@@ -140,15 +142,15 @@ module accelerator (
   wire ar_fire = m_axi0_arvalid && m_axi0_arready;
   wire r_fire = m_axi0_rvalid && m_axi0_rready;
   wire ar_pending = busy && asked != beats;
-  assign m_axi0_araddr = inputs + (asked << 3);
+  assign m_axi0_araddr = inputs + (asked << $clog2(BYTES));
   assign m_axi0_arlen = burst[7:0] - 8'd1;
-  assign m_axi0_arsize = 3;
+  assign m_axi0_arsize = $clog2(BYTES);
   assign m_axi0_arburst = 1;
   assign m_axi0_arvalid = ar_pending && !((mode & DROP) != 0 && drop);
   assign m_axi0_rready = busy && !hold[0] && !((mode & HOLD) != 0 && cycles < 300);
 
-  reg [63:0] fifo[0:4095];
-  reg [63:0] head;
+  reg [8*BYTES-1:0] fifo[0:4095];
+  reg [8*BYTES-1:0] head;
   integer i;
 
   // Writes
@@ -164,13 +166,13 @@ module accelerator (
   wire w_fire = wvalid && wready;
   wire b_fire = bvalid && busy;
   wire last = sent % burst == ((mode & EARLY) != 0 ? burst - 2 : burst - 1);
-  wire [63:0] wdata = (mode & CHANGE) != 0 ? {32'd0, cycles} : head;
-  wire [7:0] wstrb = (mode & PARTIAL) != 0 ? 8'h55 : 8'hFF;
+  wire [8*BYTES-1:0] wdata = (mode & CHANGE) != 0 ? {BYTES{cycles[7:0]}} : head;
+  wire [BYTES-1:0] wstrb = (mode & PARTIAL) != 0 ? {(BYTES + 1) / 2{2'b01}} : {BYTES{1'b1}};
   wire fetch = (!wvalid || w_fire) && taken != beats && (free || taken < got) && !hold[1] && busy;
 
-  assign m_axi0_awaddr = outputs + (announced << 3);
+  assign m_axi0_awaddr = outputs + (announced << $clog2(BYTES));
   assign m_axi0_awlen = burst[7:0] - 8'd1;
-  assign m_axi0_awsize = 3;
+  assign m_axi0_awsize = $clog2(BYTES);
   assign m_axi0_awburst = 1;
   assign m_axi0_awvalid = aw_pending && !second;
   assign m_axi0_wdata = wdata;
@@ -180,7 +182,7 @@ module accelerator (
   assign m_axi0_bready = 1;
   assign m_axi1_awaddr = m_axi0_awaddr;
   assign m_axi1_awlen = m_axi0_awlen;
-  assign m_axi1_awsize = 3;
+  assign m_axi1_awsize = $clog2(BYTES);
   assign m_axi1_awburst = 1;
   assign m_axi1_awvalid = aw_pending && second;
   assign m_axi1_wdata = wdata;
@@ -190,7 +192,7 @@ module accelerator (
   assign m_axi1_bready = 1;
   assign m_axi1_araddr = 0;
   assign m_axi1_arlen = 0;
-  assign m_axi1_arsize = 3;
+  assign m_axi1_arsize = $clog2(BYTES);
   assign m_axi1_arburst = 1;
   assign m_axi1_arvalid = 0;
   assign m_axi1_rready = 1;
@@ -199,7 +201,7 @@ module accelerator (
     drop <= !drop;
     if (ar_fire) asked <= asked + burst;
     if (r_fire) begin
-      for (i = 0; i < 8; i = i + 1) fifo[got[11:0]][8*i+:8] <= m_axi0_rdata[8*i+:8] + 8'd1;
+      for (i = 0; i < BYTES; i = i + 1) fifo[got[11:0]][8*i+:8] <= m_axi0_rdata[8*i+:8] + 8'd1;
       got <= got + 1;
     end
     if (aw_fire) announced <= announced + burst;
@@ -233,7 +235,7 @@ module accelerator (
   wire store_valid = w_fire;
   wire [0:0] store_buffer = second;
   wire [31:0] store_address = sent;
-  wire [3:0] store_count = 8;
-  wire [63:0] store_data = wdata;
+  wire [7:0] store_count = BYTES;
+  wire [8*BYTES-1:0] store_data = wdata;
   wire arready = m_axi0_arready;
 endmodule
