@@ -5,11 +5,12 @@ lane) are converted once and instantiated, so the file holds no copies of them.
 """
 
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from amaranth.back import rtlil
-from pyosys import libyosys
 
 from rtl.accelerator import Accelerator
 
@@ -31,22 +32,28 @@ def verilog(accelerator: Accelerator) -> str:
     """Verilog of ``accelerator``, top module :data:`TOP`; the same text every time."""
     parts = [_rtlil(accelerator, TOP)]
     parts += [_rtlil(component, name) for name, component in accelerator.shared().items()]
-    with tempfile.TemporaryDirectory() as folder:
-        design = libyosys.Design()
+    with tempfile.TemporaryDirectory(prefix="intarsia-") as name:
+        folder = Path(name)
+        commands = []
         for i, part in enumerate(parts):
-            source = Path(folder) / f"{i}.il"
-            source.write_text(part)
-            libyosys.run_pass(f"tee -q read_rtlil {source}", design)
-        target = Path(folder) / "out.v"
-        for command in (
+            (folder / f"{i}.il").write_text(part)
+            commands.append(f"read_rtlil {i}.il")
+        commands += [
             f"hierarchy -check -top {TOP}",
             "proc -norom",
             "opt_expr",
             "opt_clean",
             "memory_collect",
-            f"write_verilog -noattr -sv {target}",
-        ):
-            libyosys.run_pass(f"tee -q {command}", design)
+            "write_verilog -noattr -sv out.v",
+        ]
+        (folder / "emit.ys").write_text("\n".join(commands) + "\n")
+        # A process of its own keeps Yosys's log off the terminal, and its crashes away from here.
+        run = "import sys, pyosys.libyosys as y; y.run_pass('script emit.ys'); sys.exit(0)"
+        done = subprocess.run(
+            [sys.executable, "-c", run], cwd=folder, capture_output=True, text=True, check=False
+        )
+        target = folder / "out.v"
+        if done.returncode or not target.exists():
+            raise RuntimeError(f"Yosys failed: {(done.stderr or done.stdout)[-2000:]}")
         text = target.read_text()
-    body = text[text.index("\n") + 1 :]
-    return _HEADER + body
+    return _HEADER + text[text.index("\n") + 1 :]

@@ -51,6 +51,8 @@ class Fetch(wiring.Component):
         self._config, self._fields = config, fields
         token = config.token_bits
         self._weight_bits = config.weight_bits * config.cols * config.depth
+        words = max(config.weight_words, config.bias_words)
+        self._place_bits = max(config.address_bits, bits_for(words))
         super().__init__(
             {
                 "i": In(stream.Signature(fields.width)),
@@ -86,7 +88,7 @@ class Fetch(wiring.Component):
             {
                 "target": 2,
                 "buffer": config.buffer_bits,
-                "address": len(w.address),
+                "address": self._place_bits,
                 "beats": 24,
             }
         )
@@ -131,7 +133,7 @@ class Fetch(wiring.Component):
             m.d.sync += [entered.eq(0), offered.eq(0)]
 
         head = Signal(pending)
-        beat, place = Signal(24), Signal(len(w.address))
+        beat, place = Signal(24), Signal(self._place_bits)
         m.d.comb += head.eq(queue.r_data)
         to_buffer = head.target == TENSOR
         arrives = Signal()

@@ -122,7 +122,7 @@ def word_fields(config: Config) -> dict[str, Fields]:
         rows=count,
         # what lies inside the tensor: byte position in the row, row index
         position=step,
-        width=size,
+        width=Field(config.address_bits + 1),
         line=Field(16, signed=True),
         line_stride=Field(8),
         row_stride=Field(8),

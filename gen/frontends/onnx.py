@@ -88,6 +88,14 @@ def load(path: str | os.PathLike[str]) -> Graph:
         If the file cannot be read or is not quantised, or naming the first node that cannot be
         served.
     """
+    try:
+        return _load(path)
+    except UserError as error:
+        # Names in the file may hold line breaks.
+        raise UserError(" ".join(str(error).split())) from error
+
+
+def _load(path: str | os.PathLike[str]) -> Graph:
     proto = onnx_file.read(path)
     _check_quantised(proto, path)
     outputs = [info.name for info in proto.graph.output]
@@ -153,7 +161,10 @@ def _folded(model: Model, node: Node, proto: onnx.NodeProto, version: int) -> li
     )
     opset = onnx.helper.make_opsetid("", version)
     single = onnx.helper.make_model(graph, opset_imports=[opset])
-    found = ReferenceEvaluator(single).run(None, arrays)
+    try:
+        found = ReferenceEvaluator(single).run(None, arrays)
+    except Exception as error:  # whatever NumPy and the evaluator raise on malformed constants
+        raise node.error("its constants do not suit it; export the model again") from error
     return [np.asarray(v) for v in found]
 
 

@@ -53,6 +53,9 @@ def read(path: str | os.PathLike[str]) -> onnx.ModelProto:
         ) from error
     if not model.graph.node:
         raise UserError(f"'{path}' holds no ONNX graph with nodes; export or download it again")
+    if not all(isinstance(text, str) for text in _texts(model.graph)):
+        # Protobuf hands over names that are not UTF-8 as bytes.
+        raise UserError(f"'{path}' holds names that are not text; export or download it again")
     constants = list(model.graph.initializer)
     for node in model.graph.node:
         constants.extend(a.t for a in node.attribute if a.HasField("t"))
@@ -60,6 +63,16 @@ def read(path: str | os.PathLike[str]) -> onnx.ModelProto:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _load_external(tensor, path.resolve().parent)
     return model
+
+
+def _texts(graph: onnx.GraphProto) -> Iterator[object]:
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    yield from (tensor.name for tensor in graph.initializer)
+    for info in (*graph.input, *graph.output):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
 
 
 def _load_external(tensor: onnx.TensorProto, folder: Path) -> None:

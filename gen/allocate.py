@@ -1,0 +1,223 @@
+"""Allocation: which storage lies in which buffer, where, and from when to when."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .errors import UserError
+from .operation import Operation
+
+__all__ = ["Allocation", "Lifetime", "allocate"]
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A stay of a storage on chip.
+
+    ``first`` and ``last`` are operation indices: the one that writes it first (-1: it comes from
+    off chip before any) and the last that reads it (``len(operations)``: it leaves at the end).
+    ``fetched`` says that it is read back from its spill, or is an input; ``spilled`` that it is
+    written off chip after ``last``.
+    """
+
+    storage: str
+    buffer: int
+    address: int
+    size: int
+    first: int
+    last: int
+    fetched: bool = False
+    spilled: bool = False
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Lifetimes, and per operation the one that it reads, adds and writes."""
+
+    lifetimes: tuple[Lifetime, ...]
+    sources: tuple[int, ...]
+    residuals: tuple[int | None, ...]
+    sinks: tuple[int, ...]
+    peaks: tuple[int, ...]
+
+
+@dataclass
+class _Stay:
+    storage: str
+    buffer: int
+    address: int
+    size: int
+    first: int
+    last: int
+    fetched: bool = False
+    spilled: bool = False
+
+
+class _Allocator:
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        storages: Mapping[str, int],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        capacities: Sequence[int],
+        align: int,
+    ):
+        self.operations, self.align = operations, align
+        self.sizes = {n: -(-size // align) * align for n, size in storages.items()}
+        self.inputs, self.outputs, self.capacities = inputs, outputs, capacities
+        self.stays: list[_Stay] = []
+        self.here: dict[str, int] = {}
+        self.offchip: set[str] = set()
+        self.uses: dict[str, list[int]] = {n: [] for n in storages}
+        self.pairs: dict[str, set[str]] = {n: set() for n in storages}
+        for i, op in enumerate(operations):
+            names = [op.window.storage, op.sink.storage]
+            if op.residual is not None:
+                other = op.residual.place.storage
+                names.append(other)
+                self.pairs[other].add(op.window.storage)
+                self.pairs[op.window.storage].add(other)
+            for name in names:
+                self.uses[name].append(i)
+        for name in outputs:
+            self.uses[name].append(len(operations))
+
+    def _gap(self, buffer: int, size: int) -> int | None:
+        """The lowest free address of ``size`` bytes."""
+        taken = sorted(
+            (self.stays[i].address, self.stays[i].size)
+            for i in self.here.values()
+            if self.stays[i].buffer == buffer
+        )
+        at = 0
+        for address, length in taken:
+            if address - at >= size:
+                return at
+            at = max(at, address + length)
+        return at if at + size <= self.capacities[buffer] else None
+
+    def _choose(self, name: str, now: int) -> tuple[int, int] | None:
+        size = self.sizes[name]
+        barred = {
+            self.stays[self.here[other]].buffer for other in self.pairs[name] if other in self.here
+        }
+        # A reader of this storage starts at once only if no residual is read from its buffer.
+        op = self.operations[now] if 0 <= now < len(self.operations) else None
+        residual = op.residual.place.storage if op is not None and op.residual else None
+        shy = self.stays[self.here[residual]].buffer if residual in self.here else None
+        choices = []
+        for buffer in range(len(self.capacities)):
+            address = self._gap(buffer, size)
+            if buffer not in barred and address is not None:
+                peak = max(
+                    (s.address + s.size for s in self.stays if s.buffer == buffer), default=0
+                )
+                growth = max(0, address + size - peak)
+                choices.append((buffer == shy, growth, address + size, buffer, address))
+        if not choices:
+            return None
+        return min(choices)[3:]
+
+    def _place(self, name: str, now: int, needed: set[str], fetched: bool) -> None:
+        while (choice := self._choose(name, now)) is None:
+            victims = [
+                n
+                for n in self.here
+                if n not in needed and n not in self._unfinished(now)
+            ]
+            if not victims:
+                raise self._too_small(now, needed | {name})
+            victim = max(victims, key=lambda n: min(u for u in self.uses[n] if u >= now))
+            stay = self.stays[self.here.pop(victim)]
+            # What came from off chip unchanged is still there.
+            stay.spilled = not stay.fetched
+            stay.last = max([u for u in self.uses[victim] if u < now], default=stay.first)
+            self.offchip.add(victim)
+        self.here[name] = len(self.stays)
+        buffer, address = choice
+        self.stays.append(_Stay(name, buffer, address, self.sizes[name], now, now, fetched))
+
+    def _unfinished(self, now: int) -> set[str]:
+        """Storages that a later operation still writes, which so have no complete contents."""
+        return {op.sink.storage for op in self.operations[max(0, now) :]}
+
+    def _too_small(self, now: int, names: set[str]) -> UserError:
+        op = self.operations[min(now, len(self.operations) - 1)]
+        total = sum(self.sizes[n] for n in names)
+        return UserError(
+            f"task '{op.tasks[0]}' needs {total} bytes of buffers at once, in "
+            f"{len(self.capacities)} buffers of {max(self.capacities)} bytes; "
+            f"--onchip {-(-4 * total // 1024)} would suffice for it"
+        )
+
+    def _drop_dead(self, now: int) -> None:
+        for name in list(self.here):
+            stay = self.stays[self.here[name]]
+            if not any(u >= now for u in self.uses[name]):
+                stay.last = max([u for u in self.uses[name] if u < now], default=stay.first)
+                del self.here[name]
+
+    def run(self) -> Allocation:
+        sources, residuals, sinks = [], [], []
+        for name in self.inputs:
+            self._place(name, -1, set(self.inputs), fetched=True)
+        for i, op in enumerate(self.operations):
+            self._drop_dead(i)
+            needed = {op.window.storage, op.sink.storage}
+            reads = [op.window.storage]
+            if op.residual is not None:
+                reads.append(op.residual.place.storage)
+                needed.add(reads[1])
+            for name in reads:
+                if name not in self.here:
+                    self._place(name, i, needed, fetched=True)
+            if op.sink.storage not in self.here:
+                self._place(op.sink.storage, i, needed, fetched=False)
+            sources.append(self.here[op.window.storage])
+            residuals.append(None if op.residual is None else self.here[reads[1]])
+            sinks.append(self.here[op.sink.storage])
+        end = len(self.operations)
+        self._drop_dead(end)
+        for name in self.outputs:
+            if name not in self.here:
+                self._place(name, end, set(self.outputs), fetched=True)
+        for index in self.here.values():
+            self.stays[index].last = end
+        peaks = [0] * len(self.capacities)
+        for stay in self.stays:
+            peaks[stay.buffer] = max(peaks[stay.buffer], stay.address + stay.size)
+        lifetimes = tuple(
+            Lifetime(s.storage, s.buffer, s.address, s.size, s.first, s.last, s.fetched, s.spilled)
+            for s in self.stays
+        )
+        return Allocation(lifetimes, tuple(sources), tuple(residuals), tuple(sinks), tuple(peaks))
+
+
+def allocate(
+    operations: Sequence[Operation],
+    storages: Mapping[str, int],
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    capacities: Sequence[int],
+    align: int,
+) -> Allocation:
+    """Places every storage for every stretch of operations in which it is needed on chip.
+
+    First fit within a buffer; of the buffers, the one that grows least. Where nothing fits, the
+    storage whose next use is farthest away leaves (Belady 1966), to be fetched again for that use.
+    The two operands of an addition get different buffers.
+
+    Parameters
+    ----------
+    capacities
+        Bytes of each buffer.
+    align
+        Addresses and sizes are multiples of this many bytes.
+
+    Raises
+    ------
+    UserError
+        Naming the task whose operands do not fit at once, and what would suffice.
+    """
+    return _Allocator(operations, storages, inputs, outputs, capacities, align).run()

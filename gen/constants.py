@@ -1,0 +1,187 @@
+"""Constants: weights, biases, scales and tables as the words of their memories."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .operation import Geometry, Operation
+
+__all__ = ["Constants", "constants"]
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Memory images as lists of words, and each operation's first word in every memory.
+
+    ``weights`` are the resident words. Streamed weights and biases are in ``stream``, the bytes of
+    the weight region; ``weight_offset`` and ``bias_offset`` say where an operation's begin.
+    ``weight_beats`` and ``bias_beats`` are the beats of one word in the stream.
+    """
+
+    weights: list[int]
+    biases: list[int]
+    scales: list[int]
+    tables: list[int]
+    exponent_words: list[int]
+    weight: list[int]
+    bias: list[int]
+    scale: list[int]
+    scale_steps: list[bool]
+    table: list[int]
+    exponents: list[int]
+    stream: bytes
+    weight_offset: list[int]
+    bias_offset: list[int]
+    weight_beats: int
+    bias_beats: int
+    weight_bits: int
+
+    @property
+    def resident_words(self) -> int:
+        return len(self.weights)
+
+    @property
+    def bias_words(self) -> int:
+        return max(1, len(self.biases))
+
+    @property
+    def scale_words(self) -> int:
+        return max(1, len(self.scales))
+
+    @property
+    def stream_bytes(self) -> int:
+        return len(self.stream)
+
+
+def _packed(weights: np.ndarray, bits: int) -> list[int]:
+    """Words of (words, elements) integers, element 0 lowest, ``bits`` each, two's complement."""
+    if bits == 8:
+        raw = weights.astype(np.int8).view(np.uint8)
+        return [int.from_bytes(row.tobytes(), "little") for row in raw]
+    planes = (weights[..., None].astype(np.int64) >> np.arange(bits)) & 1
+    flat = planes.reshape(len(weights), -1).astype(np.uint8)
+    rows = np.packbits(flat, axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in rows]
+
+
+def _weight_words(op: Operation, geometry: Geometry, bits: int) -> list[int]:
+    """Weight words in the order of use: passes, then words of the reduction."""
+    g = geometry
+    if op.weights is None:
+        words = np.zeros((1, g.cols, g.depth), dtype=np.int16)
+        for i in range(min(g.cols, g.depth)):
+            words[0, i, i] = op.unit
+        return _packed(words.reshape(1, -1), bits)
+    passes, size = op.passes(g), op.words(g)
+    full = np.zeros((passes * g.cols, size * g.depth), dtype=np.int16)
+    full[: op.outputs, : op.weights.shape[1]] = op.weights
+    words = full.reshape(passes, g.cols, size, g.depth).transpose(0, 2, 1, 3)
+    return _packed(words.reshape(passes * size, -1), bits)
+
+
+def _grouped(values: np.ndarray, lanes: int) -> np.ndarray:
+    """(words, lanes): one value for all lanes, or consecutive values, the last word padded."""
+    if len(values) == 1:
+        return np.repeat(values[None, :], lanes, axis=1)
+    padded = np.zeros(-(-len(values) // lanes) * lanes, dtype=np.int64)
+    padded[: len(values)] = values
+    return padded.reshape(-1, lanes)
+
+
+def _bias_words(op: Operation, lanes: int) -> list[int]:
+    groups = _grouped(op.bias, lanes) & 0xFFFF_FFFF
+    return [sum(int(v) << (32 * i) for i, v in enumerate(word)) for word in groups]
+
+
+def _uniform(op: Operation) -> bool:
+    """Whether one scale serves all outputs."""
+    pairs = {*zip(op.multiplier.tolist(), op.shift.tolist(), strict=True)}
+    return len(pairs) == 1
+
+
+def _scale_words(op: Operation, lanes: int) -> list[int]:
+    multiplier, shift = np.asarray(op.multiplier), np.asarray(op.shift)
+    if _uniform(op):
+        multiplier, shift = multiplier[:1], shift[:1]
+    units = multiplier.astype(np.int64) | ((shift.astype(np.int64) & 63) << 31)
+    return [
+        sum(int(v) << (37 * i) for i, v in enumerate(word)) for word in _grouped(units, lanes)
+    ]
+
+
+class _Pool:
+    """Words of a memory; equal runs of words are held once."""
+
+    def __init__(self):
+        self.words: list[int] = []
+        self.known: dict[tuple[int, ...], int] = {}
+
+    def place(self, words: Sequence[int]) -> int:
+        key = tuple(words)
+        if key not in self.known:
+            self.known[key] = len(self.words)
+            self.words += key
+        return self.known[key]
+
+
+def constants(
+    operations: Sequence[Operation], geometry: Geometry, word_bytes: int, streamed: bool
+) -> Constants:
+    """Images of all constant memories; with ``streamed``, weights and biases of products go to the
+    stream instead, while the weights of copies and pools stay resident."""
+    wide = any(
+        op.weights is not None and (op.weights.min() < -128 or op.weights.max() > 127)
+        for op in operations
+    )
+    bits = 9 if wide else 8
+    weights, biases, scales, tables, exponents = (_Pool() for _ in range(5))
+    places: dict[str, list[int]] = {n: [] for n in ("w", "b", "s", "t", "e", "wo", "bo")}
+    weight_beats = -(-bits * geometry.cols * geometry.depth // (8 * word_bytes))
+    bias_beats = -(-32 * geometry.lanes // (8 * word_bytes))
+    stream, steps = bytearray(), []
+    for op in operations:
+        flows = streamed and op.weights is not None
+        bias = _bias_words(op, geometry.lanes)
+        places["bo"].append(len(stream))
+        if flows:
+            places["b"].append(len(biases.words))
+            biases.words += [0] * len(bias)
+            for word in bias:
+                stream += word.to_bytes(bias_beats * word_bytes, "little")
+        else:
+            places["b"].append(biases.place(bias))
+        places["wo"].append(len(stream))
+        words = _weight_words(op, geometry, bits)
+        if flows:
+            places["w"].append(0)
+            for word in words:
+                stream += word.to_bytes(weight_beats * word_bytes, "little")
+        else:
+            places["w"].append(weights.place(words))
+        scale = _scale_words(op, geometry.lanes)
+        places["s"].append(scales.place(scale))
+        steps.append(not _uniform(op))
+        table = [] if op.table is None else [int(v) & 255 for v in op.table]
+        places["t"].append(tables.place(table) // 256 if table else 0)
+        exponent = [] if op.softmax is None else [int(v) for v in op.softmax[1]]
+        places["e"].append(exponents.place(exponent) // 256 if exponent else 0)
+    return Constants(
+        weights=weights.words,
+        biases=biases.words,
+        scales=scales.words,
+        tables=tables.words,
+        exponent_words=exponents.words,
+        weight=places["w"],
+        bias=places["b"],
+        scale=places["s"],
+        scale_steps=steps,
+        table=places["t"],
+        exponents=places["e"],
+        stream=bytes(stream),
+        weight_offset=places["wo"],
+        bias_offset=places["bo"],
+        weight_beats=weight_beats,
+        bias_beats=bias_beats,
+        weight_bits=bits,
+    )

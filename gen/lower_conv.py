@@ -1,0 +1,243 @@
+"""Lowering of convolutions, products and pooling."""
+
+import numpy as np
+
+from .errors import UserError
+from .graph import Conv, MatMul, Pool, Tensor
+from .lower_copy import IDENTITY
+from .operation import Geometry, Operation, Sink, Window
+from .views import View
+
+__all__ = ["convolutions", "pools", "product"]
+
+
+def _sink(view: View, channel: int = 0, row: int = 0, pixel: int = 0, pixels: int = 0) -> Sink:
+    """A sink at an output image's view, from ``channel`` and pixel (``row``, ``pixel``) on."""
+    _, down, right, _ = view.strides
+    count = pixels or view.shape[2]
+    return Sink(
+        storage=view.storage,
+        offset=view.offset + channel + row * down + pixel * right,
+        pixel=right,
+        row=down - (count - 1) * right,
+        pixels=count,
+    )
+
+
+def _folded_bias(task: Conv | MatMul, zero_point: int) -> np.ndarray:
+    """Bias with the input's zero point multiplied out, so that the array sees raw bytes."""
+    sums = task.weights.reshape(len(task.weights), -1).astype(np.int64).sum(axis=1)
+    return task.bias.astype(np.int64) - zero_point * sums
+
+
+def _check_range(task: Conv | MatMul, bias: np.ndarray) -> None:
+    """Accumulators are 32 bits wide; a layer that could exceed them has no place here."""
+    sums = np.abs(task.weights.astype(np.int64)).reshape(len(task.weights), -1).sum(axis=1)
+    if np.any(np.abs(bias) + 128 * sums >= 1 << 31):
+        raise UserError(
+            f"task '{task.name}' can exceed a 32-bit accumulator; split its reduction or bias"
+        )
+
+
+def convolutions(
+    task: Conv, source: View, x: Tensor, sink: View, y: Tensor, geometry: Geometry
+) -> list[Operation]:
+    """One operation per block of groups; a block's weights are block-diagonal."""
+    outputs, height, width, per_group = task.weights.shape
+    _, in_height, in_width, channels = x.shape
+    _, down, right, _ = source.strides
+    bias = _folded_bias(task, x.zero_point)
+    _check_range(task, bias)
+    top, _, left, _ = task.padding
+    out_group = outputs // task.groups
+    block = 1
+    if task.groups > 1:
+        block = max(1, min(geometry.cols // out_group, geometry.depth // per_group, task.groups))
+    result = []
+    for first in range(0, task.groups, block):
+        count = min(block, task.groups - first)
+        span = count * per_group
+        weights = np.zeros((count * out_group, height, width, span), dtype=np.int16)
+        for g in range(count):
+            own = task.weights[(first + g) * out_group : (first + g + 1) * out_group]
+            weights[g * out_group : (g + 1) * out_group, ..., g * per_group :][
+                ..., :per_group
+            ] = own
+        whole_row = span == channels == right and task.dilation[1] == 1
+        chosen = slice(first * out_group, (first + count) * out_group)
+        position = -left * right
+        window = Window(
+            storage=source.storage,
+            offset=source.offset + first * per_group - top * down + position,
+            run=width * span if whole_row else span,
+            taps=1 if whole_row else width,
+            tap_step=0 if whole_row else task.dilation[1] * right,
+            lines=height,
+            line_stride=task.dilation[0],
+            pixels=y.shape[2],
+            pixel_step=task.stride[1] * right,
+            rows=y.shape[1],
+            row_stride=task.stride[0],
+            pitch=down,
+            position=position,
+            width=in_width * right,
+            line=-top,
+            height=in_height,
+            pad=x.zero_point,
+        )
+        result.append(
+            Operation(
+                name=task.name if block >= task.groups else f"{task.name}_groups{first}",
+                tasks=(task.name,),
+                window=window,
+                outputs=count * out_group,
+                weights=weights.reshape(count * out_group, -1),
+                bias=bias[chosen],
+                multiplier=task.multiplier[chosen],
+                shift=task.shift[chosen],
+                zero=y.zero_point,
+                clamp=task.clamp,
+                sink=_sink(sink, channel=first * out_group),
+                macs=y.shape[1] * y.shape[2] * int(np.prod(task.weights.shape[1:]))
+                * count * out_group,
+            )
+        )
+    return result
+
+
+def product(
+    task: MatMul, source: View, x: Tensor, sink: View, y: Tensor, geometry: Geometry
+) -> Operation:
+    """A product over the last axis; one vector is read as lines, so that it can be read early."""
+    outputs, size = task.weights.shape
+    vectors = int(np.prod(x.shape[:-1], dtype=np.int64))
+    bias = _folded_bias(task, x.zero_point)
+    _check_range(task, bias)
+    lines = 1
+    if vectors == 1:
+        wide = range(geometry.depth + 1, size + 1)
+        lines = size // next((n for n in wide if size % n == 0 and n % geometry.lanes == 0), size)
+    window = Window(
+        storage=source.storage,
+        offset=source.offset,
+        run=size // lines,
+        lines=lines,
+        rows=vectors,
+        pitch=size // lines,
+        width=size // lines,
+        height=lines if vectors == 1 else vectors,
+    )
+    return Operation(
+        name=task.name,
+        tasks=(task.name,),
+        window=window,
+        outputs=outputs,
+        weights=task.weights,
+        bias=bias,
+        multiplier=task.multiplier,
+        shift=task.shift,
+        zero=y.zero_point,
+        clamp=task.clamp,
+        sink=Sink(sink.storage, sink.offset, pixel=0, row=outputs, pixels=1),
+        macs=vectors * outputs * size,
+    )
+
+
+AVERAGE_WEIGHT = 64
+"""Weight of an average's taps: fraction bits, so that both roundings round the true quotient."""
+
+
+def _average(count: int) -> tuple[int, int]:
+    """Multiplier and shift that divide any sum of ``count`` int8, times 64, by ``64 * count``.
+
+    Rounds half away from zero. The smallest multiplier not below the quotient keeps ties ties or
+    errs away from zero; it is checked over all sums.
+    """
+    sums = np.arange(-128 * count, 127 * count + 1, dtype=np.int64)
+    wanted = np.sign(sums) * ((2 * np.abs(sums) + count) // (2 * count))
+    for right in range(31):
+        multiplier = -(-(1 << (31 + right)) // (AVERAGE_WEIGHT * count))
+        if 1 << 30 <= multiplier < 1 << 31:
+            doubled = (AVERAGE_WEIGHT * sums * multiplier + (1 << 30)) >> 31
+            half = (1 << right) >> 1
+            rounded = (doubled + half - ((right != 0) & (doubled < 0))) >> right
+            if np.array_equal(rounded, wanted):
+                return multiplier, -right
+    raise UserError(f"average pooling over {count} taps has no exact 32-bit multiplier")
+
+
+def _bands(size: int, kernel: int, stride: int, before: int, extent: int) -> list[tuple]:
+    """Ranges [first, last) of outputs whose windows hold equally many taps, with that number."""
+    counts = []
+    for i in range(size):
+        start = i * stride - before
+        counts.append(min(start + kernel, extent) - max(start, 0))
+    bands, first = [], 0
+    for i in range(1, size + 1):
+        if i == size or counts[i] != counts[first]:
+            bands.append((first, i, counts[first]))
+            first = i
+    return bands
+
+
+def pools(
+    task: Pool, source: View, x: Tensor, sink: View, y: Tensor, geometry: Geometry
+) -> list[Operation]:
+    """One operation per block of channels, and for averages per band of equal tap counts."""
+    _, in_height, in_width, channels = x.shape
+    _, out_height, out_width, _ = y.shape
+    _, down, right, _ = source.strides
+    top, _, left, _ = task.padding
+    block = min(geometry.cols, geometry.depth, channels)
+    if block > geometry.lanes:
+        block -= block % geometry.lanes
+    maximum = task.mode == "max"
+    rows = _bands(out_height, task.kernel[0], task.stride[0], top, in_height)
+    cols = _bands(out_width, task.kernel[1], task.stride[1], left, in_width)
+    if maximum:
+        rows, cols = [(0, out_height, 1)], [(0, out_width, 1)]
+    result = []
+    for row, row_end, row_taps in rows:
+        for col, col_end, col_taps in cols:
+            scale = IDENTITY if maximum else _average(row_taps * col_taps)
+            for channel in range(0, channels, block):
+                span = min(block, channels - channel)
+                line = row * task.stride[0] - top
+                position = (col * task.stride[1] - left) * right
+                window = Window(
+                    storage=source.storage,
+                    offset=source.offset + channel + line * down + position,
+                    run=span,
+                    taps=task.kernel[1],
+                    tap_step=right,
+                    lines=task.kernel[0],
+                    pixels=col_end - col,
+                    pixel_step=task.stride[1] * right,
+                    rows=row_end - row,
+                    row_stride=task.stride[0],
+                    pitch=down,
+                    position=position,
+                    width=in_width * right,
+                    line=line,
+                    height=in_height,
+                    pad=-128 if maximum else 0,
+                    align=True,
+                )
+                result.append(
+                    Operation(
+                        name=task.name if not result else f"{task.name}_part{len(result)}",
+                        tasks=(task.name,),
+                        window=window,
+                        outputs=span,
+                        weights=None,
+                        bias=np.zeros(1, dtype=np.int64),
+                        multiplier=np.array([scale[0]]),
+                        shift=np.array([scale[1]]),
+                        zero=0,
+                        clamp=task.clamp,
+                        sink=_sink(sink, channel, row, col, col_end - col),
+                        maximum=maximum,
+                        unit=1 if maximum else AVERAGE_WEIGHT,
+                    )
+                )
+    return result

@@ -1,0 +1,138 @@
+"""Machine: the hardware before any program, and its specialisation to the programs it shall run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rtl.accelerator import LOADS, Accelerator, Contents
+from rtl.config import UNITS, Config
+from rtl.words import Fields, narrowed, word_fields
+
+from .errors import UserError
+from .program import Program
+
+__all__ = ["Machine", "specialise"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Sizes, the fields of each unit's words, and, where memories are ROM, their contents."""
+
+    config: Config
+    fields: Mapping[str, Fields]
+    program: Program | None = None
+
+    @staticmethod
+    def general(config: Config) -> "Machine":
+        """A machine with RAM for schedules and constants, which runs any program that fits."""
+        return Machine(replace(config, loadable=True), word_fields(config))
+
+    def accelerator(self) -> Accelerator:
+        """Its circuit."""
+        if self.program is None:
+            return Accelerator(self.config, fields=self.fields)
+        c = self.program.constants
+        contents = Contents(
+            programs={
+                unit: [self.fields[unit].pack(word) for word in self.program.words[unit]]
+                for unit in UNITS
+            },
+            weights=c.weights,
+            bias=c.biases,
+            scale=c.scales,
+            table=c.tables,
+            exponent=c.exponent_words,
+        )
+        return Accelerator(self.config, fields=self.fields, contents=contents)
+
+    def load(self, program: Program) -> Iterable[tuple[int, int, list[int]]]:
+        """``(select, first index, 32-bit slices)`` of each memory that ``program`` fills.
+
+        Raises
+        ------
+        UserError
+            If the machine is too small for the program, naming the memory.
+        """
+        config, c = self.config, program.constants
+        widths = Accelerator.load_widths(config, self.fields)
+        images: dict[str, Sequence[int]] = {}
+        for unit in UNITS:
+            try:
+                images[unit] = [self.fields[unit].pack(word) for word in program.words[unit]]
+            except ValueError as error:
+                raise UserError(f"the machine cannot run the program: {unit}: {error}") from None
+        images |= {"weights": c.weights, "bias": c.biases, "scale": c.scales}
+        images |= {"table": c.tables, "exponent": c.exponent_words}
+        depths = dict.fromkeys(UNITS, config.program_words)
+        depths |= {"weights": config.weight_words, "bias": config.bias_words}
+        depths |= {"scale": config.scale_words, "table": 256 * config.tables}
+        depths |= {"exponent": 256 * config.exponents}
+        for name, words in images.items():
+            if len(words) > depths[name]:
+                raise UserError(
+                    f"the machine's {name} memory holds {depths[name]} words, "
+                    f"the program needs {len(words)}"
+                )
+            slices = -(-widths[name] // 32)
+            data = [(word >> (32 * i)) & 0xFFFF_FFFF for word in words for i in range(slices)]
+            if data:
+                yield LOADS.index(name), 0, data
+        for place, unit in enumerate(UNITS):
+            yield LOADS.index("counts"), place, [len(program.words[unit])]
+
+
+def _links(program: Program) -> tuple[tuple[str, int], ...]:
+    """Ports and buffers that some word connects."""
+    words = program.words
+    links = {("gather", w["buffer"]) for w in words["gather"]}
+    links |= {("store", w["buffer"]) for w in words["epilogue"]}
+    links |= {("residual", w["residual_buffer"]) for w in words["epilogue"] if w["add"]}
+    links |= {("fetch", w["buffer"]) for w in words["fetch"] if w["target"] == 0}
+    links |= {("send", w["buffer"]) for w in words["send"]}
+    return tuple(sorted(links))
+
+
+def specialise(machine: Machine, program: Program) -> Machine:
+    """The machine that runs ``program`` and nothing else.
+
+    Schedule and constant memories become ROM, links that no word uses disappear, fields and tokens
+    shrink to the values that occur, and units for additions, tables and maxima stay only where a
+    word asks for them.
+    """
+    token_bits = max(1, _most_counted(program).bit_length() + 1)
+    c = program.constants
+    config = replace(
+        machine.config,
+        loadable=False,
+        links=_links(program),
+        weight_words=max(machine.config.weight_words if machine.config.streamed else 1, len(c.weights)),
+        bias_words=c.bias_words,
+        scale_words=c.scale_words,
+        tables=len(c.tables) // 256,
+        exponents=len(c.exponent_words) // 256,
+        softmax_groups=machine.config.softmax_groups if c.exponent_words else 0,
+        residual=any(w["add"] for w in program.words["epilogue"]),
+        maximum=any(w["maximum"] for w in program.words["core"]),
+        token_bits=token_bits,
+    )
+    modulus = 1 << token_bits
+    gather = tuple(w | {"need": w["need"] % modulus} for w in program.words["gather"])
+    program = Program(dict(program.words) | {"gather": gather}, c)
+    fields = {unit: narrowed(word_fields(config)[unit], program.words[unit]) for unit in UNITS}
+    return Machine(config, fields, program)
+
+
+def _most_counted(program: Program) -> int:
+    """The largest progress that any token names or any counter reaches."""
+    words = program.words
+    beats = sum(w["beats"] for w in words["fetch"])
+    passes = sum((w["passes"] + 1) * (w["tiles"] + 1) for w in words["core"])
+    groups = max((w["stored"] for w in words["send"]), default=0)
+    limits = max((w["limit"] for w in words["gather"]), default=0)
+    need = max((w["need"] + w["passes"] * w["pass_need"] for w in words["core"]), default=0)
+    stored = sum(
+        (w["tiles"] * w["burst"] + w["burst_last_tile"]) * w["passes"]
+        + w["tiles"] * w["burst_last_pass"]
+        + w["burst_last"]
+        for w in words["core"]
+    )
+    return max(beats, passes, groups, limits, need, stored)

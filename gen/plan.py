@@ -1,0 +1,428 @@
+"""Planning: operations become a schedule, with addresses, tokens and transfers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rtl.fetch import BIASES, TENSOR, WEIGHTS
+
+from . import schedule as regions
+from .allocate import Allocation, allocate
+from .constants import Constants, constants
+from .errors import UserError
+from .operation import Geometry, Operation
+from .order import groups_per_pixel, written
+from .schedule import EpilogueTokens, FetchPlan, GatherTokens, Phase, Schedule, SendPlan
+
+__all__ = ["Room", "plan"]
+
+OUTPUT_PARTS = 4
+"""An output leaves in so many transfers, so that its first part need not wait for its last."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a plan may use: bytes of each buffer, and words of weight memory."""
+
+    buffers: tuple[int, ...]
+    weight_words: int
+
+
+def _progress(needs: Mapping[int, int]) -> tuple[int, int, int]:
+    """``(need, step, limit)`` such that ``min(need + step * y, limit)`` is at least ``needs[y]``
+    for every row y, and little more."""
+    if not needs:
+        return 0, 0, 0
+    rows = np.array(list(needs))
+    wanted = np.array([needs[y] for y in rows])
+    limit = int(wanted.max())
+    steps = {0}
+    if len(rows) > 1:
+        slope = (wanted[-1] - wanted[0]) / (rows[-1] - rows[0])
+        steps |= {max(0, int(np.floor(slope))), max(0, int(np.ceil(slope)))}
+    best = None
+    for step in sorted(steps):
+        need = int((wanted - step * rows).max())
+        excess = int((np.minimum(need + step * rows, limit) - wanted).sum())
+        if best is None or excess < best[0]:
+            best = (excess, need, step)
+    assert best is not None
+    return best[1], best[2], limit
+
+
+class _Planner:
+    def __init__(
+        self,
+        name: str,
+        operations: Sequence[Operation],
+        storages: Mapping[str, int],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        geometry: Geometry,
+        word_bytes: int,
+        room: Room,
+        streamed: bool,
+    ):
+        self.name, self.operations, self.storages = name, tuple(operations), storages
+        self.inputs, self.outputs = inputs, outputs
+        self.geometry, self.word_bytes, self.room = geometry, word_bytes, room
+        self.streamed = streamed
+        self.allocation: Allocation = allocate(
+            operations,
+            storages,
+            inputs=inputs,
+            outputs=outputs,
+            capacities=room.buffers,
+            align=word_bytes,
+        )
+        self.constants: Constants = constants(operations, geometry, word_bytes, streamed)
+        self.stored, count = [], 0
+        for op in operations:
+            count += groups_per_pixel(op, geometry) * op.window.pixel_count
+            self.stored.append(count)
+        self.passed = list(
+            np.cumsum([op.passes(geometry) * op.tiles(geometry) for op in operations])
+        )
+        self.fetches: list[FetchPlan] = []
+        self.fetched = 0
+        self.sends: list[SendPlan] = []
+        self.sent_by_life: dict[int, int] = {}
+        self.offchip: dict[str, int] = {}
+        self.region_bytes = [0, 0, 0, 0]
+        self.spill_offsets: dict[str, int] = {}
+        lives = self.allocation.lifetimes
+        # Count of groups stored, or of beats fetched, at which each word of a lifetime is there.
+        self.latest = [np.zeros(life.size // word_bytes, dtype=np.int64) for life in lives]
+
+    def _offset(self, region: int, size: int) -> int:
+        offset = self.region_bytes[region]
+        self.region_bytes[region] += -(-size // self.word_bytes) * self.word_bytes
+        return offset
+
+    def _users(self, life: int) -> list[int]:
+        a = self.allocation
+        triples = zip(a.sources, a.residuals, a.sinks, strict=True)
+        return [i for i, used in enumerate(triples) if life in used]
+
+    def _overlapping(self, life: int) -> list[int]:
+        """Earlier lifetimes of any of the same bytes."""
+        own = self.allocation.lifetimes[life]
+        return [
+            i
+            for i, other in enumerate(self.allocation.lifetimes[:life])
+            if other.buffer == own.buffer
+            and other.address < own.address + own.size
+            and own.address < other.address + other.size
+        ]
+
+    def _fetch_lifetime(self, life: int) -> None:
+        stay = self.allocation.lifetimes[life]
+        if stay.storage in self.inputs:
+            region, offset = regions.INPUTS, self.offchip[stay.storage]
+        else:
+            region, offset = regions.SPILLS, self.spill_offsets[stay.storage]
+        gathered = stored = sent = 0
+        for earlier in self._overlapping(life):
+            for i in self._users(earlier):
+                gathered, stored = max(gathered, i + 1), max(stored, self.stored[i])
+            sent = max(sent, self.sent_by_life.get(earlier, 0))
+        for other, count in self.sent_by_life.items():
+            if self.allocation.lifetimes[other].storage == stay.storage:
+                sent = max(sent, count)
+        beats = -(-self.storages[stay.storage] // self.word_bytes)
+        self.fetches.append(
+            FetchPlan(
+                name=stay.storage,
+                region=region,
+                offset=offset,
+                beats=beats,
+                target=TENSOR,
+                buffer=stay.buffer,
+                address=stay.address,
+                gathered=gathered,
+                stored=stored,
+                sent=sent,
+            )
+        )
+        self.latest[life][:beats] = self.fetched + 1 + np.arange(beats)
+        self.fetched += beats
+
+    def _send(self, life: int, region: int, offset: int, parts: int) -> None:
+        stay = self.allocation.lifetimes[life]
+        beats = -(-self.storages[stay.storage] // self.word_bytes)
+        edges = np.linspace(0, beats, min(parts, beats) + 1).astype(int)
+        for first, last in zip(edges[:-1], edges[1:], strict=True):
+            self.sends.append(
+                SendPlan(
+                    name=stay.storage,
+                    region=region,
+                    offset=offset + int(first) * self.word_bytes,
+                    beats=int(last - first),
+                    buffer=stay.buffer,
+                    address=stay.address + int(first) * self.word_bytes,
+                    stored=int(self.latest[life][first:last].max()),
+                )
+            )
+        self.sent_by_life[life] = len(self.sends)
+
+    def _gather_tokens(self, i: int) -> GatherTokens:
+        op = self.operations[i]
+        life = self.allocation.sources[i]
+        stay, latest = self.allocation.lifetimes[life], self.latest[life]
+        size = self.word_bytes
+        needs = {}
+        spans = op.window.spans()
+        for y in sorted(op.window.touched_rows()):
+            low, high = spans[y]
+            if high > low:
+                needs[y] = int(latest[low // size : (high - 1) // size + 1].max())
+        need, step, limit = _progress(needs)
+        start = 0
+        for earlier in range(i):
+            residual = self.allocation.residuals[earlier]
+            if residual is not None:
+                other = self.allocation.lifetimes[residual]
+                if other.buffer == stay.buffer:
+                    start = self.stored[earlier]
+        return GatherTokens(stay.fetched, need, step, limit, start)
+
+    def _epilogue_tokens(self, i: int, bias: int) -> EpilogueTokens:
+        a = self.allocation
+        stored = sent = 0
+        fetched = bias
+        residual = a.residuals[i]
+        if residual is not None:
+            needed = int(self.latest[residual].max())
+            if a.lifetimes[residual].fetched:
+                fetched = max(fetched, needed)
+            else:
+                stored = needed
+        for earlier in self._overlapping(a.sinks[i]):
+            sent = max(sent, self.sent_by_life.get(earlier, 0))
+        return EpilogueTokens(stored, fetched, sent)
+
+    def _fetch_weights(self, i: int, ring: "_Ring") -> tuple[int, int, int, int]:
+        """Plans the transfers of a phase's weights; returns the first word, the beats needed for
+        the first pass and for each next one, and the beats after which the biases are there."""
+        op, c = self.operations[i], self.constants
+        if op.weights is None or not self.streamed:
+            return c.weight[i], 0, 0, 0
+        bias_words = -(-len(op.bias) // self.geometry.lanes)
+        beats = bias_words * c.bias_beats
+        self._fetch_block(op.name, c.bias_offset[i], beats, BIASES, c.bias[i], 0)
+        bias_ready = self.fetched
+        passes, words = op.passes(self.geometry), op.words(self.geometry)
+        per_pass = words * c.weight_beats
+        single = op.tiles(self.geometry) == 1
+        before = self.passed[i - 1] if i else 0
+        first = ring.reserve(passes * words) if not single else ring.contiguous(passes, words)
+        need = self.fetched + (per_pass if single else passes * per_pass)
+        for n in range(passes if single else 1):
+            size = words if single else passes * words
+            address, passed = ring.block(first, n, size, before + n + 1 if single else self.passed[i])
+            offset = c.weight_offset[i] + n * per_pass * self.word_bytes
+            count = size * c.weight_beats
+            self._fetch_block(op.name, offset, count, WEIGHTS, address, passed)
+        return first, need, per_pass if single else 0, bias_ready
+
+    def _fetch_block(
+        self, name: str, offset: int, beats: int, target: int, address: int, passed: int
+    ) -> None:
+        self.fetches.append(
+            FetchPlan(name, regions.WEIGHTS, offset, beats, target, 0, address, passed=passed)
+        )
+        self.fetched += beats
+
+    def run(self) -> Schedule:
+        a, c = self.allocation, self.constants
+        lives = a.lifetimes
+        for name in self.inputs:
+            self.offchip[name] = self._offset(regions.INPUTS, self.storages[name])
+        for name in self.outputs:
+            self.offchip[name] = self._offset(regions.OUTPUTS, self.storages[name])
+        self.region_bytes[regions.WEIGHTS] = c.stream_bytes
+        for life, stay in enumerate(lives):
+            if stay.fetched and stay.first < 0:
+                self._fetch_lifetime(life)
+        ring = _Ring(c.resident_words, self.room.weight_words)
+        phases = []
+        for i, op in enumerate(self.operations):
+            for life, stay in enumerate(lives):
+                if stay.spilled and max(self._users(life), default=stay.first) < i:
+                    self._spill(life)
+            for life, stay in enumerate(lives):
+                if stay.fetched and stay.first == i:
+                    self._fetch_lifetime(life)
+            gather = self._gather_tokens(i)
+            weight, need, pass_need, bias = self._fetch_weights(i, ring)
+            epilogue = self._epilogue_tokens(i, bias)
+            sink = a.sinks[i]
+            before = self.stored[i - 1] if i else 0
+            after = written(
+                self.latest[sink], op, self.geometry, before, self.word_bytes
+            )
+            assert after == self.stored[i]
+            phases.append(
+                Phase(
+                    operation=op,
+                    source=a.sources[i],
+                    residual=a.residuals[i],
+                    sink=sink,
+                    weight=weight,
+                    bias=c.bias[i],
+                    scale=c.scale[i],
+                    table=c.table[i],
+                    exponents=c.exponents[i],
+                    gather=gather,
+                    epilogue=epilogue,
+                    need=need,
+                    pass_need=pass_need,
+                    stored_before=before,
+                    stored=after,
+                )
+            )
+        end = len(self.operations)
+        for life, stay in enumerate(lives):
+            if stay.spilled and life not in self.sent_by_life:
+                self._spill(life)
+        for life, stay in enumerate(lives):
+            if stay.fetched and stay.first == end:
+                self._fetch_lifetime(life)
+        for name in self.outputs:
+            life = max(i for i, stay in enumerate(lives) if stay.storage == name)
+            self._send(life, regions.OUTPUTS, self.offchip[name], OUTPUT_PARTS)
+        return Schedule(
+            name=self.name,
+            geometry=self.geometry,
+            word_bytes=self.word_bytes,
+            buffer_bytes=tuple(max(2 * self.word_bytes, -(-p // (2 * self.word_bytes)) * 2 * self.word_bytes) for p in a.peaks),
+            phases=tuple(phases),
+            lifetimes=lives,
+            fetches=tuple(self.fetches),
+            sends=tuple(self.sends),
+            offchip=self.offchip,
+            region_bytes=tuple(self.region_bytes),  # pyright: ignore[reportArgumentType]
+            weight_words=max(1, ring.top),
+            resident_words=c.resident_words,
+            bias_words=c.bias_words,
+            scale_words=c.scale_words,
+            streamed=self.streamed,
+        )
+
+    def _spill(self, life: int) -> None:
+        if life in self.sent_by_life:
+            return
+        stay = self.allocation.lifetimes[life]
+        if stay.storage not in self.spill_offsets:
+            size = self.storages[stay.storage]
+            self.spill_offsets[stay.storage] = self._offset(regions.SPILLS, size)
+        self._send(life, regions.SPILLS, self.spill_offsets[stay.storage], 1)
+
+
+class _Ring:
+    """Weight memory behind the resident words, handed out block by block, oldest first."""
+
+    def __init__(self, first: int, words: int):
+        self.first, self.words = first, words
+        self.at = first
+        self.top = first
+        self.blocks: list[tuple[int, int, int]] = []
+
+    def reserve(self, size: int) -> int:
+        if self.first + size > self.words:
+            raise UserError(
+                f"weight memory of {self.words - self.first} words cannot hold {size} at once"
+            )
+        if self.at + size > self.words:
+            self.at = self.first
+        start = self.at
+        self.at += size
+        self.top = max(self.top, self.at)
+        return start
+
+    def contiguous(self, passes: int, words: int) -> int:
+        """All passes of a single tile, one after the other; they may wrap onto each other."""
+        return self.reserve(passes * words)
+
+    def block(self, first: int, n: int, size: int, last_pass: int) -> tuple[int, int]:
+        """Address of block ``n``, and how many passes must be over before it may be written."""
+        address = first + n * size
+        passed = max(
+            (p for a, s, p in self.blocks if a < address + size and address < a + s), default=0
+        )
+        self.blocks = [
+            (a, s, p)
+            for a, s, p in self.blocks
+            if not (address <= a and a + s <= address + size)
+        ]
+        self.blocks.append((address, size, last_pass))
+        return address, passed
+
+
+def plan(
+    name: str,
+    operations: Sequence[Operation],
+    storages: Mapping[str, int],
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    geometry: Geometry,
+    word_bytes: int,
+    room: Room,
+    streamed: bool,
+) -> Schedule:
+    """Places, orders and synchronises ``operations`` within ``room``.
+
+    With ``streamed``, weights and biases come from off chip, each once, in the order of their use,
+    prefetched as far ahead as the weight memory allows.
+
+    Raises
+    ------
+    UserError
+        If the room cannot hold a task's operands or its weights.
+    """
+    if streamed:
+        operations = _split(operations, geometry, word_bytes, room)
+    return _Planner(
+        name, operations, storages, inputs, outputs, geometry, word_bytes, room, streamed
+    ).run()
+
+
+def _split(
+    operations: Sequence[Operation], geometry: Geometry, word_bytes: int, room: Room
+) -> list[Operation]:
+    """Operations whose weights do not fit at once, cut into blocks of output channels."""
+    identities = constants(operations, geometry, word_bytes, True).resident_words
+    free = room.weight_words - identities
+    result: list[Operation] = []
+    for op in operations:
+        words = op.words(geometry)
+        passes = op.passes(geometry)
+        if op.weights is None or passes * words <= free // 2 or passes == 1:
+            result.append(op)
+            continue
+        per_block = max(1, (free // 2) // words)
+        for first in range(0, passes, per_block):
+            low = first * geometry.cols
+            high = min(op.outputs, (first + per_block) * geometry.cols)
+            sink = replace(op.sink, offset=op.sink.offset + low)
+            residual = op.residual
+            if residual is not None:
+                place = replace(residual.place, offset=residual.place.offset + low)
+                residual = replace(residual, place=place)
+            result.append(
+                replace(
+                    op,
+                    name=op.name if not first else f"{op.name}_part{first // per_block}",
+                    outputs=high - low,
+                    weights=op.weights[low:high],
+                    bias=op.bias[low:high],
+                    multiplier=op.multiplier[low:high] if len(op.multiplier) > 1 else op.multiplier,
+                    shift=op.shift[low:high] if len(op.shift) > 1 else op.shift,
+                    sink=sink,
+                    residual=residual,
+                    macs=op.macs * (high - low) // op.outputs,
+                )
+            )
+    return result

@@ -1,0 +1,222 @@
+"""Programs: a schedule as the words of each unit, and the images of the constant memories."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rtl.config import UNITS, Config
+
+from .constants import Constants, constants
+from .operation import Geometry
+from .order import groups_per_pixel
+from .schedule import Phase, Schedule
+
+__all__ = ["Program", "program"]
+
+Word = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Program:
+    """Per unit its words, a value per field; and what the constant memories hold."""
+
+    words: Mapping[str, tuple[Word, ...]]
+    constants: Constants
+
+
+def _gather(phase: Phase, schedule: Schedule) -> Word:
+    w, tokens = phase.operation.window, phase.gather
+    life = schedule.lifetimes[phase.source]
+    size = schedule.buffer_bytes[life.buffer]
+    first = tokens.need + tokens.step * w.line
+    return {
+        "buffer": life.buffer,
+        "address": (life.address + w.offset) % _span(schedule),
+        "tap_step": w.tap_step,
+        "line_step": w.line_stride * w.pitch if w.lines > 1 else 0,
+        "pixel_step": w.pixel_step if w.pixels > 1 else 0,
+        "row_step": w.row_stride * w.pitch if w.rows > 1 else 0,
+        "run": w.run,
+        "taps": w.taps - 1,
+        "lines": w.lines - 1,
+        "pixels": w.pixels - 1,
+        "rows": w.rows - 1,
+        "position": w.position,
+        "width": min(w.width, 2 * size),
+        "line": w.line,
+        "line_stride": w.line_stride if w.lines > 1 else 0,
+        "row_stride": w.row_stride if w.rows > 1 else 0,
+        "height": w.height,
+        "pad": w.pad,
+        "words": w.patch_words(schedule.geometry.depth) - 1,
+        "align": int(w.align),
+        "start": tokens.start,
+        "fetched": int(tokens.fetched),
+        "need": first % (1 << TOKEN_BITS),
+        "line_need": tokens.step * w.line_stride if w.lines > 1 else 0,
+        "row_need": tokens.step * w.row_stride if w.rows > 1 else 0,
+        "limit": tokens.limit,
+    }
+
+
+TOKEN_BITS = 24
+
+
+def _span(schedule: Schedule) -> int:
+    """Bytes that an address can tell apart; addresses left of a tensor wrap, and are never read."""
+    return 1 << max(1, (max(schedule.buffer_bytes) - 1).bit_length())
+
+
+def _core(phase: Phase, g: Geometry) -> Word:
+    op = phase.operation
+    pixels = op.window.pixel_count
+    rows_last = (pixels - 1) % g.rows + 1
+    groups_last = groups_per_pixel(op, g) - (op.passes(g) - 1) * g.groups
+    return {
+        "words": op.words(g) - 1,
+        "passes": op.passes(g) - 1,
+        "tiles": op.tiles(g) - 1,
+        "weight": phase.weight,
+        "weight_step": int(op.weights is not None),
+        "maximum": int(op.maximum),
+        "need": phase.need,
+        "pass_need": phase.pass_need,
+        "burst": g.rows * g.groups,
+        "burst_last_pass": g.rows * groups_last,
+        "burst_last_tile": rows_last * g.groups,
+        "burst_last": rows_last * groups_last,
+        "groups_last": groups_last - 1,
+    }
+
+
+def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
+    op, g = phase.operation, schedule.geometry
+    sink = schedule.lifetimes[phase.sink]
+    per_pixel = groups_per_pixel(op, g)
+    word = {
+        "passes": op.passes(g) - 1,
+        "tiles": op.tiles(g) - 1,
+        "rows_last": (op.window.pixel_count - 1) % g.rows,
+        "groups_last": per_pixel - (op.passes(g) - 1) * g.groups - 1,
+        "tail": (op.outputs - 1) % g.cols % g.lanes,
+        "bias": phase.bias,
+        "bias_step": int(len(op.bias) > 1),
+        "scale": phase.scale,
+        "scale_step": int(c.scale_steps[i]),
+        "zero": op.zero,
+        "low": op.clamp[0],
+        "high": op.clamp[1],
+        "table_on": int(op.table is not None),
+        "table": phase.table,
+        "add": 0,
+        "softmax": int(op.softmax is not None),
+        "exponents": phase.exponents,
+        "row_groups": 0,
+        "buffer": sink.buffer,
+        "address": sink.address + op.sink.offset,
+        "pixel": op.sink.pixel,
+        "row": op.sink.row,
+        "pixels": op.sink.pixels - 1,
+        "stored": phase.epilogue.stored,
+        "fetched": phase.epilogue.fetched,
+        "sent": phase.epilogue.sent,
+    }
+    if op.softmax is not None:
+        word["row_groups"] = op.softmax[0] * per_pixel - 1
+    added = dict.fromkeys(
+        ("residual_buffer", "residual_address", "residual_pixel", "residual_row")
+        + ("zero_a", "multiplier_a", "shift_a", "zero_b", "multiplier_b", "shift_b")
+        + ("multiplier_out", "shift_out", "zero_out", "low_out", "high_out"),
+        0,
+    )
+    if op.residual is not None and phase.residual is not None:
+        r, life = op.residual, schedule.lifetimes[phase.residual]
+        added |= {
+            "add": 1,
+            "residual_buffer": life.buffer,
+            "residual_address": life.address + r.place.offset,
+            "residual_pixel": r.place.pixel,
+            "residual_row": r.place.row,
+            "zero_a": r.zero_a,
+            "multiplier_a": r.rescale_a[0],
+            "shift_a": -r.rescale_a[1],
+            "zero_b": r.zero_b,
+            "multiplier_b": r.rescale_b[0],
+            "shift_b": -r.rescale_b[1],
+            "multiplier_out": r.rescale_out[0],
+            "shift_out": -r.rescale_out[1],
+            "zero_out": r.zero_out,
+            "low_out": r.clamp[0],
+            "high_out": r.clamp[1],
+        }
+    return word | added
+
+
+def program(schedule: Schedule) -> Program:
+    """The words that make the units do what ``schedule`` says."""
+    operations = [phase.operation for phase in schedule.phases]
+    c = constants(operations, schedule.geometry, schedule.word_bytes, schedule.streamed)
+    words: dict[str, list[Word]] = {unit: [] for unit in UNITS}
+    for i, phase in enumerate(schedule.phases):
+        words["gather"].append(_gather(phase, schedule))
+        words["core"].append(_core(phase, schedule.geometry))
+        words["epilogue"].append(_epilogue(phase, schedule, c, i))
+    for fetch in schedule.fetches:
+        words["fetch"].append(
+            {
+                "region": fetch.region,
+                "offset": fetch.offset,
+                "beats": fetch.beats,
+                "target": fetch.target,
+                "buffer": fetch.buffer,
+                "address": fetch.address,
+                "gathered": fetch.gathered,
+                "passed": fetch.passed,
+                "stored": fetch.stored,
+                "sent": fetch.sent,
+            }
+        )
+    for send in schedule.sends:
+        words["send"].append(
+            {
+                "region": send.region,
+                "offset": send.offset,
+                "beats": send.beats,
+                "buffer": send.buffer,
+                "address": send.address,
+                "stored": send.stored,
+            }
+        )
+    return Program({unit: tuple(listing) for unit, listing in words.items()}, c)
+
+
+def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
+    """The smallest machine that runs ``compiled``."""
+    g, c = schedule.geometry, compiled.constants
+    operations = [phase.operation for phase in schedule.phases]
+    longest = max(op.words(g) for op in operations)
+    rows = [
+        op.softmax[0] * groups_per_pixel(op, g) for op in operations if op.softmax is not None
+    ]
+    settings = {
+        "rows": g.rows,
+        "cols": g.cols,
+        "depth": g.depth,
+        "lanes": g.lanes,
+        "word_bytes": schedule.word_bytes,
+        "buffer_words": tuple(n // schedule.word_bytes for n in schedule.buffer_bytes),
+        "patch_words": max(16, 1 << (2 * longest - 1).bit_length()),
+        "weight_words": schedule.weight_words,
+        "bias_words": c.bias_words,
+        "scale_words": c.scale_words,
+        "tables": len(c.tables) // 256,
+        "exponents": len(c.exponent_words) // 256,
+        "softmax_groups": max(rows, default=0),
+        "weight_bits": c.weight_bits,
+        "residual": any(op.residual is not None for op in operations),
+        "maximum": any(op.maximum for op in operations),
+        "program_words": max(len(listing) for listing in compiled.words.values()),
+        "token_bits": TOKEN_BITS,
+        "loadable": False,
+        "streamed": schedule.streamed,
+    }
+    return Config(**(settings | changes))

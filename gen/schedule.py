@@ -1,0 +1,126 @@
+"""Schedule: what every unit does, in which order, and what it waits for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .allocate import Lifetime
+from .operation import Geometry, Operation
+
+__all__ = ["EpilogueTokens", "FetchPlan", "GatherTokens", "Phase", "Schedule", "SendPlan"]
+
+INPUTS, OUTPUTS, WEIGHTS, SPILLS = range(4)
+"""Off-chip regions, whose base addresses a host sets."""
+
+
+@dataclass(frozen=True)
+class GatherTokens:
+    """When source rows may be read: row y once ``min(need + step * y, limit)`` is reached.
+
+    The count is of groups stored, or with ``fetched`` of beats fetched. Nothing is read before
+    ``start`` groups are stored.
+    """
+
+    fetched: bool
+    need: int
+    step: int
+    limit: int
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class EpilogueTokens:
+    """What must have happened before the first group is taken."""
+
+    stored: int = 0
+    fetched: int = 0
+    sent: int = 0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """An operation with everything placed: one word for gather, core and epilogue.
+
+    ``source``, ``residual`` and ``sink`` index the schedule's lifetimes. Constants are given by
+    their first word. ``need`` beats must be fetched before the first pass's weights are there,
+    ``pass_need`` more before each next pass's; both 0 where weights stay on chip.
+    ``stored_before`` and ``stored`` count groups before and after the phase.
+    """
+
+    operation: Operation
+    source: int
+    residual: int | None
+    sink: int
+    weight: int
+    bias: int
+    scale: int
+    table: int
+    exponents: int
+    gather: GatherTokens
+    epilogue: EpilogueTokens
+    need: int
+    pass_need: int
+    stored_before: int
+    stored: int
+
+
+@dataclass(frozen=True)
+class FetchPlan:
+    """A transfer from memory; waits until all four counts are reached. Offsets in bytes."""
+
+    name: str
+    region: int
+    offset: int
+    beats: int
+    target: int
+    buffer: int
+    address: int
+    gathered: int = 0
+    passed: int = 0
+    stored: int = 0
+    sent: int = 0
+
+
+@dataclass(frozen=True)
+class SendPlan:
+    """A transfer to memory, once ``stored`` groups are written."""
+
+    name: str
+    region: int
+    offset: int
+    beats: int
+    buffer: int
+    address: int
+    stored: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Everything that is decided before the circuit exists.
+
+    ``offchip`` gives each graph input's and output's offset in its region, in bytes;
+    ``region_bytes`` the size of the four regions. ``weight_words``, ``bias_words`` and
+    ``scale_words`` are depths of the constant memories, of which the first ``resident_words``
+    weight words have fixed contents.
+    """
+
+    name: str
+    geometry: Geometry
+    word_bytes: int
+    buffer_bytes: tuple[int, ...]
+    phases: tuple[Phase, ...]
+    lifetimes: tuple[Lifetime, ...]
+    fetches: tuple[FetchPlan, ...]
+    sends: tuple[SendPlan, ...]
+    offchip: Mapping[str, int]
+    region_bytes: tuple[int, int, int, int]
+    weight_words: int
+    resident_words: int
+    bias_words: int
+    scale_words: int
+    streamed: bool
+
+    @property
+    def onchip_bytes(self) -> int:
+        """Buffers and weight memory."""
+        g = self.geometry
+        return sum(self.buffer_bytes) + self.weight_words * g.cols * g.depth
