@@ -47,6 +47,7 @@ def test_latencies_of_consecutive_bursts_overlap(simulator, tmp_path):
 def test_sixteen_bursts_are_outstanding(simulator, tmp_path):
     _, at = fired(simulator, copy(96, 2, HOLD), tmp_path / "events")
     assert (at["ar_fire"] < at["r_fire"][0]).sum() == 16
+    assert (at["aw_fire"] < at["w_fire"][0]).sum() == 16
     # The seventeenth is accepted in the cycle after the last beat of the first.
     assert at["ar_fire"][16] == at["r_fire"][1] + 1
 
