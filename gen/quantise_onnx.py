@@ -77,7 +77,7 @@ def quantise(
         def __init__(self) -> None:
             self._left = iter(samples)
 
-        def get_next(self) -> dict[str, np.ndarray] | None:  # pyright: ignore
+        def get_next(self) -> Any:
             return next(self._left, None)
 
     options: dict[str, Any] = {}
@@ -157,9 +157,10 @@ def _arrays(calibration: Mapping[str, np.ndarray] | _Path) -> dict[str, np.ndarr
         return {name: np.asarray(array) for name, array in calibration.items()}
     advice = "write it with numpy.savez, one array per input"
     try:
-        with np.load(calibration, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise UserError(f"calibration file '{calibration}' is one array; {advice}")
+        file = np.load(calibration, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise UserError(f"calibration file '{calibration}' is one array; {advice}")
+        with file:
             return {name: file[name] for name in file.files}
     except OSError as error:
         reason = error.strerror or "not an .npz file"

@@ -7,7 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Add, Concat, Conv, Graph, Lookup, MatMul, Pool, Reshape, Task, Tensor, Transpose
+from ..graph import (
+    Add,
+    Concat,
+    Conv,
+    Graph,
+    Lookup,
+    MatMul,
+    Pad,
+    Pool,
+    Reshape,
+    Task,
+    Tensor,
+    Transpose,
+)
 from .arrangement import Arrangement
 
 __all__ = ["CODES", "FULL", "Activation", "Builder", "Quantisation"]
@@ -211,8 +224,9 @@ class Builder:
     def finish(self, name: str, outputs: dict[str, Activation]) -> Graph:
         """The graph whose output tensors are named as in ``outputs``.
 
-        Tasks that nothing needs are dropped, a lookup that only clamps is fused into the task
-        before it, and a host's ``layout`` is noted on outputs.
+        Tasks that nothing needs are dropped, zeros padded before a convolution become its own
+        padding, a lookup that only clamps is fused into the task before it, and a host's
+        ``layout`` is noted on outputs.
         """
         found = {output: self.aligned(x) for output, x in outputs.items()}
         read = {
@@ -241,7 +255,7 @@ class Builder:
             )
             for task in (*self.tasks, *copies)
         ]
-        tasks = _needed(tasks, set(outputs))
+        tasks = _needed(_fuse_pads(tasks, self.tensors), set(outputs))
         tasks = _fuse_clamps(tasks, self.tensors, set(outputs))
         used = set(self.inputs) | {task.output for task in tasks}
         tensors = {key: tensor for key, tensor in self.tensors.items() if key in used}
@@ -256,6 +270,22 @@ def _needed(tasks: list[Task], outputs: set[str]) -> list[Task]:
             wanted.update(task.inputs)
             kept.append(task)
     return kept[::-1]
+
+
+def _fuse_pads(tasks: list[Task], tensors: dict[str, Tensor]) -> list[Task]:
+    """Convolutions take over padding with zeros of the image before them."""
+    pads = {task.output: task for task in tasks if isinstance(task, Pad)}
+    result: list[Task] = []
+    for task in tasks:
+        pad = pads.get(task.inputs[0]) if isinstance(task, Conv) else None
+        if isinstance(task, Conv) and pad is not None:
+            batch, rows, columns, channels = pad.padding
+            points = {pad.value, *(tensors[t].zero_point for t in (pad.inputs[0], pad.output))}
+            if batch == channels == (0, 0) and len(points) == 1:
+                padding = tuple(map(sum, zip(task.padding, (*rows, *columns), strict=True)))
+                task = replace(task, inputs=pad.inputs, padding=padding)
+        result.append(task)
+    return result
 
 
 def _fuse_clamps(tasks: list[Task], tensors: dict[str, Tensor], outputs: set[str]) -> list[Task]:

@@ -136,10 +136,8 @@ def array(tensor: onnx.TensorProto) -> np.ndarray:
 
 def type_name(code: int) -> str:
     """ONNX's name of an element type, such as ``INT8``."""
-    try:
-        return onnx.TensorProto.DataType.Name(code)  # pyright: ignore[reportArgumentType]
-    except ValueError:
-        return f"number {code}"
+    names = {value: name for name, value in onnx.TensorProto.DataType.items()}
+    return names.get(code, f"number {code}")
 
 
 def opsets(model: onnx.ModelProto) -> dict[str, int]:

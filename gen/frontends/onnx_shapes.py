@@ -8,7 +8,7 @@ import numpy as np
 
 from ..graph import Pad, Slice
 from .arrangement import Arrangement
-from .builder import Activation, Builder, Quantisation
+from .builder import FULL, Activation, Builder, Quantisation
 from .onnx_file import Node
 from .onnx_quantisation import Handlers, all_axes, listed, one_axis, quantisation, scaled, sized
 from .onnx_values import Deferred, Model, Pointwise, Real, Value, Weights, dequantised
@@ -203,10 +203,10 @@ def _concat(model: Model, node: Node) -> Value:
         scales = {p.source.quantisation for p in parts if isinstance(p, Pointwise)}
         if len(scales) > 1:
             raise node.error("it joins integers of different scales; use QLinearConcat")
-    return _joined(node, parts, node.integer("axis", 0))
+    return _joined(model.builder, node, parts, node.integer("axis", 0))
 
 
-def _joined(node: Node, parts: list[Real], axis: int) -> Real:
+def _joined(b: Builder, node: Node, parts: list[Real], axis: int) -> Real:
     first = parts[0].shape
     axis = one_axis(node, axis, len(first))
     for part in parts:
@@ -228,6 +228,10 @@ def _joined(node: Node, parts: list[Real], axis: int) -> Real:
         tensor = b.join(node.name, names, axes.index(axis), to)
         return Activation(tensor, Arrangement.of(shape, axes), to)
 
+    sources = [part.source for part in parts if isinstance(part, Pointwise) and part.plain]
+    scales = {source.quantisation for source in sources}
+    if len(sources) == len(parts) and len(scales) == 1:
+        return dequantised(node, make(b, scales.pop(), FULL))
     return Deferred(name=node.name, shape=shape, make=make)
 
 
@@ -235,7 +239,7 @@ def _joined(node: Node, parts: list[Real], axis: int) -> Real:
 def _qlinear_concat(model: Model, node: Node) -> Value:
     to = quantisation(model, node, 0)
     parts: list[Real] = [scaled(model, node, i) for i in range(2, len(node.inputs), 3)]
-    return model.quantise(_joined(node, parts, node.integer("axis", 0)), to)
+    return model.quantise(_joined(model.builder, node, parts, node.integer("axis", 0)), to)
 
 
 @HANDLERS.of("Pad")

@@ -1,174 +1,18 @@
 """The ONNX frontend against ONNX Runtime, operator by operator."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import gen.frontends.onnx as frontend
-from gen.graph import Graph, Tensor
+from gen.frontends import onnx_file
+from gen.graph import Tensor
+from gen.quantise_onnx import quantise
 from sim import golden
 
-ort = pytest.importorskip("onnxruntime", reason="needs onnxruntime, the reference for ONNX")
-
-MICROSOFT = "com.microsoft"
-LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
-
-
-@dataclass
-class Net:
-    """An ONNX model under construction, with QuantizeLinear pairs added on request.
-
-    ``dtype`` is the type of activations, ``opset`` the version of the standard operators.
-    """
-
-    dtype: str = "int8"
-    opset: int = 20
-    seed: int = 1
-    nodes: list[Any] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
-    inputs: list[Any] = field(default_factory=list)
-    outputs: list[Any] = field(default_factory=list)
-    feeds: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.rng = np.random.default_rng(self.seed)
-
-    def name(self, stem: str) -> str:
-        return f"{stem}_{len(self.nodes)}_{len(self.constants)}"
-
-    def constant(self, value: Any, dtype: Any = None) -> str:
-        name = self.name("const")
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def node(self, op: str, inputs: list[str], outputs: int = 1, **attributes: Any) -> Any:
-        made = [self.name(f"{op.lower()}_out{i}") for i in range(outputs)]
-        domain = attributes.pop("domain", "")
-        self.nodes.append(
-            helper.make_node(op, inputs, made, name=self.name(op), domain=domain, **attributes)
-        )
-        return made[0] if outputs == 1 else made
-
-    def parameters(self, scale: Any, zero: Any, dtype: str | None = None) -> list[str]:
-        return [self.constant(scale, np.float32), self.constant(zero, dtype or self.dtype)]
-
-    def integers(self, shape: tuple[int, ...], scale: float = 0.05, zero: int = 3) -> list[str]:
-        """A float input quantised: names of its integers, scale and zero point."""
-        low, high = LIMITS[self.dtype]
-        zero = zero + 128 if self.dtype == "uint8" else zero
-        name = f"x{len(self.inputs)}"
-        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-        codes = self.rng.integers(low, high + 1, shape)
-        self.feeds[name] = ((codes - zero) * np.float32(scale)).astype(np.float32)
-        parameters = self.parameters(scale, zero)
-        return [self.node("QuantizeLinear", [name, *parameters]), *parameters]
-
-    def real(self, shape: tuple[int, ...], scale: float = 0.05, zero: int = 3) -> str:
-        return self.node("DequantizeLinear", self.integers(shape, scale, zero))
-
-    def quantised_weights(
-        self, shape: tuple[int, ...], axis: int | None = None, dtype: str = "int8", zero: int = 0
-    ) -> list[str]:
-        low, high = LIMITS[dtype]
-        codes = self.rng.integers(low, high + 1, shape)
-        count = 1 if axis is None else shape[axis]
-        scales = self.rng.uniform(0.002, 0.02, count).astype(np.float32)
-        zeros = np.full(count, zero)
-        if axis is None:
-            return [self.constant(codes, dtype), *self.parameters(scales[0], zero, dtype)]
-        return [self.constant(codes, dtype), *self.parameters(scales, zeros, dtype)]
-
-    def weights(self, shape: tuple[int, ...], axis: int | None = None, **options: Any) -> str:
-        names = self.quantised_weights(shape, axis, **options)
-        return self.node("DequantizeLinear", names, **({} if axis is None else {"axis": axis}))
-
-    def model(self, outputs: list[str], kind: int) -> onnx.ModelProto:
-        infos = [helper.make_tensor_value_info(name, kind, None) for name in outputs]
-        graph = helper.make_graph(self.nodes, "net", self.inputs, infos, self.constants)
-        opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MICROSOFT, 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
-
-    def calibrated(self, y: str) -> tuple[np.float32, int]:
-        """Scale and zero point that suit the float tensor ``y``."""
-        (values,) = session(self.model([y], TensorProto.FLOAT)).run([y], self.feeds)
-        low, high = min(values.min(), 0), max(values.max(), 0.01)
-        scale = np.float32((high - low) / 255)
-        first, last = LIMITS[self.dtype]
-        return scale, int(np.clip(np.rint(first - low / scale), first, last))
-
-    def quantise(self, y: str, scale: Any = None, zero: int = 0) -> str:
-        """QuantizeLinear of a float tensor, calibrated unless ``scale`` is given."""
-        if scale is None:
-            scale, zero = self.calibrated(y)
-        return self.node("QuantizeLinear", [y, *self.parameters(scale, zero)])
-
-    def requantise(self, y: str) -> str:
-        scale, zero = self.calibrated(y)
-        parameters = self.parameters(scale, zero)
-        q = self.node("QuantizeLinear", [y, *parameters])
-        return self.node("DequantizeLinear", [q, *parameters])
-
-    def integer_model(self, outputs: list[str]) -> onnx.ModelProto:
-        kind = TensorProto.INT8 if self.dtype == "int8" else TensorProto.UINT8
-        return self.model(outputs, kind)
-
-
-def session(model: onnx.ModelProto) -> Any:
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def load(model: onnx.ModelProto, folder: Path) -> Graph:
-    path = folder / "net.onnx"
-    path.write_bytes(model.SerializeToString())
-    return frontend.load(path)
-
-
-def arranged(tensor: Tensor, array: np.ndarray) -> np.ndarray:
-    return array if tensor.layout is None else array.transpose(tensor.layout)
-
-
-def held(tensor: Tensor, array: np.ndarray) -> np.ndarray:
-    """The file's float or integer array as the graph tensor's int8."""
-    if array.dtype == np.float32:
-        codes = np.rint(array / np.float32(tensor.scale)) + tensor.zero_point
-        array = np.clip(codes, -128, 127)
-    else:
-        array = array.astype(int) - tensor.offset
-    return arranged(tensor, array).astype(np.int8)
-
-
-def compare(net: Net, outputs: list[str], folder: Path, steps: int = 1, model: Any = None) -> Graph:
-    """Load the net, run golden and ONNX Runtime, and assert that they agree within ``steps``."""
-    model = model or net.integer_model(outputs)
-    expected = session(model).run(outputs, net.feeds)
-    graph = load(model, folder)
-    inputs = {name: held(graph.tensors[name], net.feeds[name]) for name in graph.inputs}
-    results = golden.run(graph, inputs)
-    for name, want in zip(outputs, expected, strict=True):
-        codes = held(graph.tensors[name], want)
-        assert results[name].shape == codes.shape
-        error = np.abs(results[name].astype(int) - codes.astype(int))
-        assert error.max() <= steps, f"{name}: {error.max()} steps, {(error > 0).mean():.1%} differ"
-        assert np.ptp(codes.astype(int)) > 20 or codes.size < 8, (
-            "the test must exercise the output's range"
-        )
-    return graph
-
-
-def kinds(graph: Graph) -> list[str]:
-    return [task.kind for task in graph.tasks]
-
+from ..models import model_path
+from ..onnx_models import DATA, MICROSOFT, Net, compare, held, ints, kinds, session
 
 CONVOLUTIONS = {
     "plain": ((1, 3, 8, 8), (5, 3, 3, 3), {}),
@@ -317,12 +161,17 @@ def test_batch_normalisation_alone_is_a_depthwise_convolution(shape, tmp_path):
     assert kinds(graph).count("conv") == 1
 
 
-@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div"])
-@pytest.mark.parametrize("swapped", [False, True])
-@pytest.mark.parametrize("per", ["tensor", "channel"])
+@pytest.mark.parametrize(
+    ("op", "swapped", "per"),
+    [
+        (op, swapped, per)
+        for op in ("Add", "Sub", "Mul", "Div")
+        for swapped in (False, True)
+        for per in ("tensor", "channel")
+        if (op, swapped, per) != ("Div", True, "channel")
+    ],
+)
 def test_constant_operands_are_tables_or_gains(op, swapped, per, tmp_path):
-    if (op, swapped, per) == ("Div", True, "channel"):
-        pytest.skip("a channel's constant divided by an activation has no integer task")
     net = Net()
     size = () if per == "tensor" else (4, 1, 1)
     c = net.constant(net.rng.uniform(0.5, 3, size), np.float32)
@@ -685,6 +534,18 @@ def test_padding_of_integers_keeps_their_code(tmp_path):
     compare(net, [net.node("Pad", [x[0], *names])], tmp_path, steps=0)
 
 
+@pytest.mark.parametrize(("value", "fused"), [(0.0, True), (1.0, False)])
+def test_zeros_padded_before_a_convolution_are_its_own_padding(value, fused, tmp_path):
+    net = Net()
+    x = net.integers((1, 3, 6, 6))
+    pads = ints(net, [0, 0, 1, 2, 0, 0, 0, 1])
+    y = net.node("Pad", [net.node("DequantizeLinear", x), pads, net.constant(value, np.float32)])
+    y = net.node("DequantizeLinear", [net.node("QuantizeLinear", [y, *x[1:]]), *x[1:]])
+    y = net.node("Conv", [y, net.weights((4, 3, 3, 3))], pads=[1, 1, 0, 0])
+    graph = compare(net, [net.quantise(y)], tmp_path)
+    assert kinds(graph) == (["conv"] if fused else ["pad", "conv"])
+
+
 @pytest.mark.parametrize("axis", [1, -1])
 @pytest.mark.parametrize("form", ["qdq", "qoperator"])
 def test_concat_requantises_inputs_of_other_scales(form, axis, tmp_path):
@@ -734,21 +595,21 @@ MOVES = {
 }
 
 
-def ints(net: Net, values: list[int]) -> str:
-    return net.constant(values, np.int64)
-
-
-@pytest.mark.parametrize("case", MOVES)
-@pytest.mark.parametrize("form", ["qdq", "integer"])
-@pytest.mark.parametrize("before", ["input", "convolution"])
+@pytest.mark.parametrize(
+    ("case", "form", "before"),
+    [
+        (case, form, before)
+        for case, (shape, _) in MOVES.items()
+        for form in ("qdq", "integer")
+        for before in ("input", "convolution")
+        if (case, form) != ("Dropout", "integer")
+        and (before == "input" or (len(shape) in (3, 4) and shape[0] == 1))
+    ],
+)
 def test_moves_are_exact(case, form, before, tmp_path):
     shape, move = MOVES[case]
     net = Net()
-    if form == "integer" and case == "Dropout":
-        pytest.skip("ONNX defines Dropout on floats only")
     if before == "convolution":
-        if len(shape) not in (3, 4) or shape[0] != 1:
-            pytest.skip("not the shape of an image")
         kernel = [1] * (len(shape) - 2)
         y = net.node("Conv", [net.real(shape), net.weights((shape[1], shape[1], *kernel))])
         scale, zero = net.calibrated(y)
@@ -789,6 +650,72 @@ def test_split_makes_slices(tmp_path):
     parts = net.node("Split", [net.node("DequantizeLinear", x), ints(net, [2, 4])], 2, axis=1)
     outputs = [net.node("QuantizeLinear", [part, *x[1:]]) for part in parts]
     assert kinds(compare(net, outputs, tmp_path, steps=0)) == ["slice", "slice"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_chains_of_moves_keep_every_element_in_place(seed, tmp_path):
+    net = Net(seed=seed)
+    shape = [(1, 6, 4, 8), (1, 6, 8), (1, 24), (2, 3, 4), (1, 8, 6)][seed % 5]
+    x = net.integers(shape)
+    y = net.node("DequantizeLinear", x)
+    for _ in range(12):
+        y, shape = moved_at_random(net, y, shape)
+    compare(net, [net.node("QuantizeLinear", [y, *x[1:]])], tmp_path, steps=0)
+
+
+def moved_at_random(net, y, shape):
+    """One random operator that moves elements, or an exact convolution or product."""
+    rank = len(shape)
+    choice = net.rng.integers(8)
+    axis = int(net.rng.integers(rank))
+    if choice == 0:
+        order = net.rng.permutation(rank).tolist()
+        return net.node("Transpose", [y], perm=order), tuple(shape[i] for i in order)
+    if choice == 1:
+        factors = [n for size in shape for n in _prime_factors(size)]
+        cuts = sorted(net.rng.integers(0, len(factors) + 1, int(net.rng.integers(1, 4))))
+        shape = tuple(int(np.prod(part)) for part in np.split(factors, cuts))
+        return net.node("Reshape", [y, ints(net, list(shape))]), shape
+    if choice == 2 and shape[axis] > 2:
+        shape = tuple(n - (i == axis) for i, n in enumerate(shape))
+        names = [ints(net, [v]) for v in (1, 99, axis)]
+        return net.node("Slice", [y, *names]), shape
+    if choice == 3 and np.prod(shape) < 300:
+        shape = tuple(n * (1 + (i == axis)) for i, n in enumerate(shape))
+        return net.node("Concat", [y, y], axis=axis), shape
+    if choice == 4 and rank < 5:
+        return net.node("Unsqueeze", [y, ints(net, [axis])]), (*shape[:axis], 1, *shape[axis:])
+    if choice == 5 and rank in (3, 4) and shape[0] == 1:
+        kernel = [1] * (rank - 2)
+        return net.node("MaxPool", [y], kernel_shape=kernel), shape
+    if choice == 6:
+        pads = [0] * (2 * rank)
+        pads[axis] = 1
+        shape = tuple(n + (i == axis) for i, n in enumerate(shape))
+        padded = net.node("Pad", [y, ints(net, pads), net.constant(0.05, np.float32)])
+        return exact(net, padded), shape
+    if choice == 7 and rank > 1:
+        size = shape[-1]
+        codes = net.constant(np.eye(size)[net.rng.permutation(size)], np.int8)
+        w = net.node("DequantizeLinear", [codes, *net.parameters(1, 0)])
+        return exact(net, net.node("MatMul", [y, w])), shape
+    return y, shape
+
+
+def exact(net, y):
+    parameters = net.parameters(0.05, 3)
+    q = net.node("QuantizeLinear", [y, *parameters])
+    return net.node("DequantizeLinear", [q, *parameters])
+
+
+def _prime_factors(n):
+    factors, p = [], 2
+    while n > 1:
+        while n % p == 0:
+            factors.append(p)
+            n //= p
+        p += 1
+    return factors
 
 
 def test_moves_between_an_operator_and_its_quantisation_are_exact(tmp_path):
@@ -850,3 +777,68 @@ def test_one_activation_read_with_two_scales_counts_with_both(tmp_path):
     z = net.node("Gemm", [a, net.weights((60, 60))])
     outputs = [net.quantise(v) for v in (net.node("Neg", [a]), y, z)]
     compare(net, outputs, tmp_path)
+
+
+# Networks
+
+
+def test_digits_int8_predicts_what_the_float_model_does():
+    graph = frontend.load(DATA / "digits_int8.onnx")
+    with np.load(DATA / "digits_test.npz") as file:
+        images, labels, reference = (file[k] for k in ("images", "labels", "float_predictions"))
+    (image,), (probabilities,) = graph.inputs, graph.outputs
+    found = [
+        golden.run(graph, {image: held(graph.tensors[image], x[None])})[probabilities].argmax()
+        for x in images
+    ]
+    assert np.mean(reference == labels) >= 0.97
+    assert np.mean(np.array(found) == labels) >= np.mean(reference == labels) - 0.01
+
+
+@pytest.mark.parametrize("fmt", ["qdq", "qoperator"])
+def test_every_task_of_resnet8_agrees_with_onnx_runtime(fmt, tmp_path):
+    """Each task gets ONNX Runtime's own operands, so that single steps do not add up."""
+    source = model_path("mlperf_tiny/resnet8/resnet8_float.onnx")
+    files = sorted(source.parent.glob("quant_*.dat"))
+    images = np.stack([np.fromfile(f, np.int8).reshape(1, 32, 32, 3) for f in files])
+    images = (images.astype(np.float32) + 128).transpose(0, 1, 4, 2, 3)
+    path = tmp_path / "resnet8.onnx"
+    quantise(source, {"input_1": images}, path, fmt=fmt)
+    graph = frontend.load(path)
+    model = onnx.load(path)
+    integers = integer_results(model)
+    for name in sorted(set(integers.values())):
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.INT8, None))
+    reference = session(model)
+    labels = [*("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")]
+    correct = 0
+    for file, image in zip(files, images, strict=True):
+        x = held(graph.tensors["input_1"], image)
+        answer = golden.run(graph, {"input_1": x})[graph.outputs[0]]
+        correct += labels[answer.argmax()] == file.stem.removeprefix("quant_")
+        names = [output.name for output in reference.get_outputs()]
+        expected = dict(zip(names, reference.run(names, {"input_1": image}), strict=True))
+        known = {"input_1": x}
+        for task in graph.tasks:
+            result = golden.run_task(graph, task, [known[name] for name in task.inputs])
+            known[task.output] = result
+            if task.name in integers:
+                want = expected[integers[task.name]]
+                want = want.transpose(0, 2, 3, 1) if want.ndim == 4 else want
+                error = np.abs(result.astype(int) - want.reshape(result.shape))
+                assert error.max() <= 1, task.name
+                known[task.output] = want.reshape(result.shape)
+    assert graph.macs() - sum(t.macs(graph) for t in graph.tasks if "pool" in t.name) == 12_501_632
+    assert correct == 10
+
+
+def integer_results(model: onnx.ModelProto) -> dict[str, str]:
+    """The quantised tensor that each node of the file makes, by the name of the graph's task."""
+    quantised = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    made = {}
+    for node in model.graph.node:
+        if node.op_type.startswith(("QLinear", "QGemm")):
+            made[onnx_file.identifier(node.name)] = node.output[0]
+        elif node.output[0] in quantised and node.op_type != "Softmax":
+            made[onnx_file.identifier(node.name)] = quantised[node.output[0]]
+    return made
