@@ -75,15 +75,8 @@ def _with_constant(model: Model, node: Node, x: Real, c: np.ndarray, swapped: bo
         bound = float(c.ravel()[0])
         return x.clamped(bound, inf) if node.op == "Max" else x.clamped(-inf, bound)
     axes = [i for i, n in enumerate(c.shape) if n > 1]
-    if (
-        len(axes) > 1
-        or node.op not in ("Add", "Sub", "Mul", "Div")
-        or (node.op, swapped)
-        == (
-            "Div",
-            True,
-        )
-    ):
+    linear_op = node.op in ("Add", "Sub", "Mul") or (node.op == "Div" and not swapped)
+    if len(axes) > 1 or not linear_op:
         raise node.error(
             f"a constant of shape {c.shape} is not supported; use one number, or one per channel "
             "with Add, Sub, Mul or Div"

@@ -103,7 +103,7 @@ class Pointwise(Real):
         return replace(self, name=node.name, values=values, function=label)
 
     def clamped(self, low: float, high: float) -> "Pointwise":
-        return replace(self, values=np.clip(self.values, low, high), function=self.function)
+        return replace(self, values=np.clip(self.values, low, high))
 
     def lower(self, b: Builder, to: Quantisation, clamp: tuple[int, int]) -> Activation:
         codes = np.clip(to.code(self.values), *clamp)
@@ -177,12 +177,15 @@ class Linear(Real):
         weights = np.rint(flat / spare[:, None]).astype(np.int64).reshape(weights.shape)
         unit = unit * spare
         bias = np.rint(self.bias / unit).astype(np.int64)
-        reach = 255 * np.abs(weights.reshape(len(weights), -1)).sum(axis=1) + np.abs(bias)
-        if reach.max() >= 2**31:
-            raise self.node.error(
-                "its sums can exceed 32 bits; split the reduction or use smaller weights"
-            )
+        if np.abs(weights).max() > 255:
+            raise self.node.error("its weights exceed 8 bits; quantise them to int8")
         pairs = [quantise_multiplier(float(n)) for n in unit / to.scale]
+        reach = 255 * np.abs(weights.reshape(len(weights), -1)).sum(axis=1) + np.abs(bias)
+        if any(int(n) << max(s, 0) >= 2**31 for n, (_, s) in zip(reach, pairs, strict=True)):
+            raise self.node.error(
+                "its sums can exceed 32 bits; split the reduction, use smaller weights, or a "
+                "coarser output scale"
+            )
         fields: dict[str, Any] = {
             "weights": weights.astype(np.int16),
             "bias": bias.astype(np.int32),

@@ -199,6 +199,14 @@ def test_sums_beyond_32_bits_are_refused(tmp_path):
     assert "can exceed 32 bits" in refused(net.integer_model([q]), tmp_path)
 
 
+def test_weights_beyond_8_bits_are_refused(tmp_path):
+    net = Net()
+    codes = net.constant(np.full((4, 6), 300), np.int32)
+    w = net.node("DequantizeLinear", [codes, net.constant(0.01, np.float32)])
+    q = net.quantise(net.node("MatMul", [net.real((1, 4)), w]), 0.1, 0)
+    assert "its weights exceed 8 bits" in refused(net.integer_model([q]), tmp_path)
+
+
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"cannot read '.*absent.onnx'"):
         frontend.load(tmp_path / "absent.onnx")
