@@ -126,7 +126,7 @@ class _Pool:
 
 
 def constants(
-    operations: Sequence[Operation], geometry: Geometry, word_bytes: int, streamed: bool
+    operations: Sequence[Operation], geometry: Geometry, axi_bytes: int, streamed: bool
 ) -> Constants:
     """Images of all constant memories; with ``streamed``, weights and biases of products go to the
     stream instead, while the weights of copies and pools stay resident."""
@@ -137,8 +137,8 @@ def constants(
     bits = 9 if wide else 8
     weights, biases, scales, tables, exponents = (_Pool() for _ in range(5))
     places: dict[str, list[int]] = {n: [] for n in ("w", "b", "s", "t", "e", "wo", "bo")}
-    weight_beats = -(-bits * geometry.cols * geometry.depth // (8 * word_bytes))
-    bias_beats = -(-32 * geometry.lanes // (8 * word_bytes))
+    weight_beats = -(-bits * geometry.cols * geometry.depth // (8 * axi_bytes))
+    bias_beats = -(-32 * geometry.lanes // (8 * axi_bytes))
     stream, steps = bytearray(), []
     for op in operations:
         flows = streamed and op.weights is not None
@@ -148,7 +148,7 @@ def constants(
             places["b"].append(len(biases.words))
             biases.words += [0] * len(bias)
             for word in bias:
-                stream += word.to_bytes(bias_beats * word_bytes, "little")
+                stream += word.to_bytes(bias_beats * axi_bytes, "little")
         else:
             places["b"].append(biases.place(bias))
         places["wo"].append(len(stream))
@@ -156,7 +156,7 @@ def constants(
         if flows:
             places["w"].append(0)
             for word in words:
-                stream += word.to_bytes(weight_beats * word_bytes, "little")
+                stream += word.to_bytes(weight_beats * axi_bytes, "little")
         else:
             places["w"].append(weights.place(words))
         scale = _scale_words(op, geometry.lanes)

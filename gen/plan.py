@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -61,12 +62,14 @@ class _Planner:
         outputs: Sequence[str],
         geometry: Geometry,
         word_bytes: int,
+        axi_bytes: int,
         room: Room,
         streamed: bool,
     ):
         self.name, self.operations, self.storages = name, tuple(operations), storages
         self.inputs, self.outputs = inputs, outputs
-        self.geometry, self.word_bytes, self.room = geometry, word_bytes, room
+        self.geometry, self.room = geometry, room
+        self.word_bytes, self.axi_bytes = word_bytes, axi_bytes
         self.streamed = streamed
         self.allocation: Allocation = allocate(
             operations,
@@ -76,14 +79,13 @@ class _Planner:
             capacities=room.buffers,
             align=word_bytes,
         )
-        self.constants: Constants = constants(operations, geometry, word_bytes, streamed)
+        self.constants: Constants = constants(operations, geometry, axi_bytes, streamed)
         self.stored, count = [], 0
         for op in operations:
             count += groups_per_pixel(op, geometry) * op.window.pixel_count
             self.stored.append(count)
-        self.passed = list(
-            np.cumsum([op.passes(geometry) * op.tiles(geometry) for op in operations])
-        )
+        passes = (op.passes(geometry) * op.tiles(geometry) for op in operations)
+        self.passed = list(accumulate(passes))
         self.fetches: list[FetchPlan] = []
         self.fetched = 0
         self.sends: list[SendPlan] = []
@@ -97,7 +99,7 @@ class _Planner:
 
     def _offset(self, region: int, size: int) -> int:
         offset = self.region_bytes[region]
-        self.region_bytes[region] += -(-size // self.word_bytes) * self.word_bytes
+        self.region_bytes[region] += -(-size // self.axi_bytes) * self.axi_bytes
         return offset
 
     def _users(self, life: int) -> list[int]:
@@ -130,7 +132,7 @@ class _Planner:
         for other, count in self.sent_by_life.items():
             if self.allocation.lifetimes[other].storage == stay.storage:
                 sent = max(sent, count)
-        beats = -(-self.storages[stay.storage] // self.word_bytes)
+        beats = -(-self.storages[stay.storage] // self.axi_bytes)
         self.fetches.append(
             FetchPlan(
                 name=stay.storage,
@@ -145,23 +147,26 @@ class _Planner:
                 sent=sent,
             )
         )
-        self.latest[life][:beats] = self.fetched + 1 + np.arange(beats)
+        ratio = self.word_bytes // self.axi_bytes
+        last = np.minimum(ratio * (1 + np.arange(len(self.latest[life]))), beats)
+        self.latest[life][:] = self.fetched + last
         self.fetched += beats
 
     def _send(self, life: int, region: int, offset: int, parts: int) -> None:
         stay = self.allocation.lifetimes[life]
-        beats = -(-self.storages[stay.storage] // self.word_bytes)
+        beats = -(-self.storages[stay.storage] // self.axi_bytes)
+        ratio = self.word_bytes // self.axi_bytes
         edges = np.linspace(0, beats, min(parts, beats) + 1).astype(int)
         for first, last in zip(edges[:-1], edges[1:], strict=True):
             self.sends.append(
                 SendPlan(
                     name=stay.storage,
                     region=region,
-                    offset=offset + int(first) * self.word_bytes,
+                    offset=offset + int(first) * self.axi_bytes,
                     beats=int(last - first),
                     buffer=stay.buffer,
-                    address=stay.address + int(first) * self.word_bytes,
-                    stored=int(self.latest[life][first:last].max()),
+                    address=stay.address + int(first) * self.axi_bytes,
+                    stored=int(self.latest[life][first // ratio : -(-last // ratio)].max()),
                 )
             )
         self.sent_by_life[life] = len(self.sends)
@@ -221,7 +226,7 @@ class _Planner:
         for n in range(passes if single else 1):
             size = words if single else passes * words
             address, passed = ring.block(first, n, size, before + n + 1 if single else self.passed[i])
-            offset = c.weight_offset[i] + n * per_pass * self.word_bytes
+            offset = c.weight_offset[i] + n * per_pass * self.axi_bytes
             count = size * c.weight_beats
             self._fetch_block(op.name, offset, count, WEIGHTS, address, passed)
         return first, need, per_pass if single else 0, bias_ready
@@ -296,6 +301,7 @@ class _Planner:
             name=self.name,
             geometry=self.geometry,
             word_bytes=self.word_bytes,
+            axi_bytes=self.axi_bytes,
             buffer_bytes=tuple(max(2 * self.word_bytes, -(-p // (2 * self.word_bytes)) * 2 * self.word_bytes) for p in a.peaks),
             phases=tuple(phases),
             lifetimes=lives,
@@ -369,6 +375,7 @@ def plan(
     outputs: Sequence[str],
     geometry: Geometry,
     word_bytes: int,
+    axi_bytes: int,
     room: Room,
     streamed: bool,
 ) -> Schedule:
@@ -383,17 +390,26 @@ def plan(
         If the room cannot hold a task's operands or its weights.
     """
     if streamed:
-        operations = _split(operations, geometry, word_bytes, room)
+        operations = _split(operations, geometry, axi_bytes, room)
     return _Planner(
-        name, operations, storages, inputs, outputs, geometry, word_bytes, room, streamed
+        name,
+        operations,
+        storages,
+        inputs,
+        outputs,
+        geometry,
+        word_bytes,
+        axi_bytes,
+        room,
+        streamed,
     ).run()
 
 
 def _split(
-    operations: Sequence[Operation], geometry: Geometry, word_bytes: int, room: Room
+    operations: Sequence[Operation], geometry: Geometry, axi_bytes: int, room: Room
 ) -> list[Operation]:
     """Operations whose weights do not fit at once, cut into blocks of output channels."""
-    identities = constants(operations, geometry, word_bytes, True).resident_words
+    identities = constants(operations, geometry, axi_bytes, True).resident_words
     free = room.weight_words - identities
     result: list[Operation] = []
     for op in operations:

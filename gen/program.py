@@ -154,7 +154,7 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
 def program(schedule: Schedule) -> Program:
     """The words that make the units do what ``schedule`` says."""
     operations = [phase.operation for phase in schedule.phases]
-    c = constants(operations, schedule.geometry, schedule.word_bytes, schedule.streamed)
+    c = constants(operations, schedule.geometry, schedule.axi_bytes, schedule.streamed)
     words: dict[str, list[Word]] = {unit: [] for unit in UNITS}
     for i, phase in enumerate(schedule.phases):
         words["gather"].append(_gather(phase, schedule))
@@ -203,6 +203,7 @@ def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
         "depth": g.depth,
         "lanes": g.lanes,
         "word_bytes": schedule.word_bytes,
+        "axi_bytes": schedule.axi_bytes,
         "buffer_words": tuple(n // schedule.word_bytes for n in schedule.buffer_bytes),
         "patch_words": max(16, 1 << (2 * longest - 1).bit_length()),
         "weight_words": schedule.weight_words,

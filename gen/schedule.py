@@ -106,6 +106,7 @@ class Schedule:
     name: str
     geometry: Geometry
     word_bytes: int
+    axi_bytes: int
     buffer_bytes: tuple[int, ...]
     phases: tuple[Phase, ...]
     lifetimes: tuple[Lifetime, ...]

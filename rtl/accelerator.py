@@ -76,7 +76,7 @@ class Accelerator(wiring.Component):
         self._contents = contents if contents is not None else Contents()
         if not config.loadable and set(self._contents.programs) != set(UNITS):
             raise ValueError(f"contents.programs must name {UNITS} where programs are ROM")
-        ports: dict = {"s_axil": Out(axi4_lite()), "m_axi0": Out(axi4(config.word_bytes))}
+        ports: dict = {"s_axil": Out(axi4_lite()), "m_axi0": Out(axi4(config.axi_bytes))}
         if config.throttled:
             ports["throttle"] = In(len(THROTTLES))
         super().__init__(ports)
@@ -178,7 +178,7 @@ class Accelerator(wiring.Component):
 
     def _connect_memory(self, m: Module, fetch: Fetch, send: Send) -> None:
         """One AXI4 master: reads are the fetch unit's, writes the send unit's."""
-        for name in axi4(self.config.word_bytes).members:
+        for name in axi4(self.config.axi_bytes).members:
             port = getattr(self.m_axi0, name)
             unit = fetch if name[0] == "a" and name[1] == "r" or name[0] == "r" else send
             inner = getattr(unit.axi, name)

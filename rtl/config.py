@@ -25,7 +25,9 @@ class Config:
     lanes
         Outputs that the epilogue takes per cycle; divides ``cols``.
     word_bytes
-        Bytes of a buffer word (a power of two), which is also the data width of the AXI channels.
+        Bytes of a buffer word, a power of two.
+    axi_bytes
+        Data width of the AXI channel in bytes, a power of two up to ``word_bytes``.
     buffer_words
         Words of each on-chip buffer, a multiple of two each.
     patch_words
@@ -50,8 +52,6 @@ class Config:
         True: schedule and constant memories are RAM, written through the AXI4-Lite port.
     streamed
         Whether the fetch unit can write weights and biases.
-    channels
-        AXI4 masters: 1, or 2 to fetch weights and biases on a channel of their own.
     throttled
         Adds a ``throttle`` input that holds internal streams, for benches.
     """
@@ -61,6 +61,7 @@ class Config:
     depth: int
     lanes: int
     word_bytes: int
+    axi_bytes: int
     buffer_words: tuple[int, ...]
     patch_words: int
     weight_words: int
@@ -77,7 +78,6 @@ class Config:
     links: tuple[tuple[str, int], ...] = field(default=())
     loadable: bool = True
     streamed: bool = True
-    channels: int = 1
     throttled: bool = False
 
     accumulator_bits = 32
@@ -90,18 +90,18 @@ class Config:
             raise ValueError(f"depth must be at least 2, not {self.depth}")
         if self.cols % self.lanes:
             raise ValueError(f"lanes must divide cols ({self.cols}), not {self.lanes}")
-        for name in ("word_bytes", "patch_words"):
+        for name in ("word_bytes", "axi_bytes", "patch_words"):
             value = getattr(self, name)
             if value < 4 or value & (value - 1):
                 raise ValueError(f"{name} must be a power of two of at least 4, not {value}")
+        if self.axi_bytes > self.word_bytes:
+            raise ValueError(f"axi_bytes must be at most word_bytes, not {self.axi_bytes}")
         if not self.buffer_words or any(n < 2 or n % 2 for n in self.buffer_words):
             raise ValueError(f"buffer_words must be even and positive, not {self.buffer_words}")
         if self.lanes > self.word_bytes:
             raise ValueError(f"lanes must be at most word_bytes, not {self.lanes}")
         if self.weight_bits not in (8, 9):
             raise ValueError(f"weight_bits must be 8 or 9, not {self.weight_bits}")
-        if self.channels not in (1, 2):
-            raise ValueError(f"channels must be 1 or 2, not {self.channels}")
 
     @property
     def multipliers(self) -> int:

@@ -18,12 +18,12 @@ TENSOR, WEIGHTS, BIASES = 0, 1, 2
 
 def weight_beats(config: Config) -> int:
     """Beats that carry one weight word, the last one padded."""
-    return -(-config.weight_bits * config.cols * config.depth // (8 * config.word_bytes))
+    return -(-config.weight_bits * config.cols * config.depth // (8 * config.axi_bytes))
 
 
 def bias_beats(config: Config) -> int:
     """Beats that carry one bias word, the last one padded."""
-    return -(-32 * config.lanes // (8 * config.word_bytes))
+    return -(-32 * config.lanes // (8 * config.axi_bytes))
 
 
 class Fetch(wiring.Component):
@@ -56,7 +56,7 @@ class Fetch(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(fields.width)),
-                "axi": Out(axi4(config.word_bytes)),
+                "axi": Out(axi4(config.axi_bytes)),
                 "regions": In(data.ArrayLayout(ADDRESS_BITS, 4)),
                 "gathered": In(token),
                 "passed": In(token),
@@ -81,7 +81,7 @@ class Fetch(wiring.Component):
         m = Module()
         config, axi = self._config, self.axi
         w = self._fields.view(self.i.payload)
-        beat_bytes = config.word_bytes
+        beat_bytes = config.axi_bytes
 
         m.submodules.bursts = bursts = Bursts(beat_bytes)
         pending = data.StructLayout(
@@ -165,7 +165,7 @@ class Fetch(wiring.Component):
 
     def _collect(self, m: Module, arrives, head, place) -> Signal:
         """Joins beats to words of the constant memories; returns whether this beat ends one."""
-        width = 8 * self._config.word_bytes
+        width = 8 * self._config.axi_bytes
         per_weight, per_bias = weight_beats(self._config), bias_beats(self._config)
         history = Signal(width * (max(per_weight, per_bias, 2) - 1), reset_less=True)
         joined = Cat(history, self.axi.rdata)

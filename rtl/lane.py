@@ -6,10 +6,15 @@ from amaranth.lib.wiring import In, Out
 
 from .config import Config
 
-__all__ = ["Lane", "parameters_layout", "scale_layout"]
+__all__ = ["Lane", "multipliers_per_lane", "parameters_layout", "scale_layout"]
 
 REQUANTISE = 6
 ADD = 9
+
+
+def multipliers_per_lane(residual: bool) -> int:
+    """Multipliers of one lane: one to requantise, three more to add."""
+    return 4 if residual else 1
 
 
 def scale_layout() -> data.StructLayout:

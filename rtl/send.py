@@ -39,7 +39,7 @@ class Send(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(fields.width)),
-                "axi": Out(axi4(config.word_bytes)),
+                "axi": Out(axi4(config.axi_bytes)),
                 "regions": In(data.ArrayLayout(ADDRESS_BITS, 4)),
                 "stored": In(token),
                 "sent": Out(token),
@@ -56,9 +56,11 @@ class Send(wiring.Component):
         m = Module()
         config, axi = self._config, self.axi
         w = self._fields.view(self.i.payload)
-        width = 8 * config.word_bytes
+        width = 8 * config.axi_bytes
 
-        m.submodules.bursts = bursts = Bursts(config.word_bytes)
+        shift = (config.axi_bytes - 1).bit_length()
+
+        m.submodules.bursts = bursts = Bursts(config.axi_bytes)
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=width, depth=self.QUEUE)
         granted = Signal()
         m.d.comb += granted.eq(self.i.valid & (self.stored >= w.stored))
@@ -75,7 +77,7 @@ class Send(wiring.Component):
             axi.awvalid.eq(started & ~address_done & lengths.w_rdy),
             axi.awaddr.eq(bursts.at),
             axi.awlen.eq(bursts.length),
-            axi.awsize.eq((config.word_bytes - 1).bit_length()),
+            axi.awsize.eq(shift),
             axi.awburst.eq(1),
             bursts.step.eq(axi.awvalid & axi.awready),
             lengths.w_en.eq(bursts.step),
@@ -89,17 +91,22 @@ class Send(wiring.Component):
         m.d.comb += [
             self.request.valid.eq(granted & ~beats_done & (credit != 0) & ~self.hold),
             self.request.payload.buffer.eq(w.buffer),
-            self.request.payload.address.eq(w.address + (beat << (config.word_bytes - 1).bit_length())),
+            self.request.payload.address.eq(w.address + (beat << shift)),
             asked.eq(self.request.valid & self.request.ready),
             popped.eq(queue.r_rdy & queue.r_en),
         ]
         m.d.sync += credit.eq(credit + popped - asked)
-        arriving = asked
+        # A beat is a part of the word that it lies in; which part follows the request.
+        part_bits = (config.word_bytes // config.axi_bytes - 1).bit_length()
+        arriving = Cat(asked, self.request.payload.address[shift : shift + part_bits])
         for stage in range(Crossbar.READ_LATENCY):
-            later = Signal(name=f"arriving_{stage}")
+            later = Signal(len(arriving), name=f"arriving_{stage}")
             m.d.sync += later.eq(arriving)
             arriving = later
-        m.d.comb += [queue.w_en.eq(arriving), queue.w_data.eq(self.data[:width])]
+        m.d.comb += [
+            queue.w_en.eq(arriving[0]),
+            queue.w_data.eq(self.data.word_select(arriving[1:], width)),
+        ]
 
         burst_beat = Signal(9)
         last = Signal()

@@ -113,7 +113,7 @@ def execute(
         for name in graph.inputs:
             script.load(bases[0] + schedule.offchip[name], np.ascontiguousarray(arrays[name]))
         for name in graph.outputs:
-            size = -(-graph.tensors[name].size // schedule.word_bytes) * schedule.word_bytes
+            size = -(-graph.tensors[name].size // schedule.axi_bytes) * schedule.axi_bytes
             script.fill(bases[1] + schedule.offchip[name], size, 0xA5)
         script.run(_bounds(schedule))
         for name in graph.outputs:

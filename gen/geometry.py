@@ -1,0 +1,60 @@
+"""Geometries: which shapes the array could have, and roughly how fast each would be."""
+
+from collections.abc import Iterator, Sequence
+
+from rtl.lane import multipliers_per_lane
+
+from .graph import Graph
+from .lower import lower
+from .operation import Geometry, Operation
+from .order import groups_per_pixel
+from .target import Target
+
+__all__ = ["candidates", "estimate", "word_bytes_for"]
+
+OVERHEAD = 40
+"""Cycles that a phase costs beyond its work, roughly; only for ranking."""
+
+DEPTHS = range(2, 33)
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16)
+LANES = (1, 2, 4, 8, 16)
+
+
+def word_bytes_for(geometry: Geometry, axi_bytes: int) -> int:
+    """Width of buffer words: enough for the gather unit, and for a beat of the channel."""
+    return max(axi_bytes, 4, min(32, 1 << geometry.depth.bit_length()))
+
+
+def estimate(operations: Sequence[Operation], geometry: Geometry, word_bytes: int) -> int:
+    """Cycles if each phase is bound by its slowest unit alone."""
+    window = min(word_bytes, geometry.depth + 1)
+    total = 0
+    for op in operations:
+        w, pixels = op.window, op.window.pixel_count
+        gather = pixels * w.lines * w.taps * -(-w.run // window)
+        steps = op.passes(geometry) * op.tiles(geometry) * op.words(geometry)
+        drain = pixels * groups_per_pixel(op, geometry)
+        total += max(gather, steps, drain) + OVERHEAD
+    return total
+
+
+def _shapes(target: Target) -> Iterator[Geometry]:
+    budget = target.multipliers
+    for rows in ROWS:
+        for cols in range(1, budget // (2 * rows) + 1):
+            depth = min(budget // (rows * cols), DEPTHS[-1])
+            for lanes in LANES:
+                # The lanes' own multipliers, and the softmax unit's, stay below half the array's.
+                fits = 2 * (lanes * multipliers_per_lane(True) + 1) <= rows * cols * depth
+                if depth >= DEPTHS[0] and cols % lanes == 0 and (fits or lanes == 1):
+                    yield Geometry(rows, cols, depth, lanes)
+
+
+def candidates(graph: Graph, target: Target) -> list[tuple[int, Geometry]]:
+    """Estimated cycles and geometry, best first; of equals, the one with fewer lanes."""
+    ranked = []
+    for geometry in _shapes(target):
+        operations = lower(graph, geometry).operations
+        word_bytes = word_bytes_for(geometry, target.offchip_bytes_per_cycle)
+        ranked.append((estimate(operations, geometry, word_bytes), geometry))
+    return sorted(ranked, key=lambda r: (r[0], r[1].lanes, r[1].rows, r[1].cols))
