@@ -1,6 +1,7 @@
 """Operation: one word for each unit of the compute path, before anything has an address."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -143,6 +144,13 @@ class Operation:
     softmax: tuple[int, np.ndarray] | None = None
     macs: int = field(default=0)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Operation):
+            return NotImplemented
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
     def passes(self, geometry: Geometry) -> int:
         return -(-self.outputs // geometry.cols)
 
@@ -152,3 +160,11 @@ class Operation:
     def words(self, geometry: Geometry) -> int:
         """Patch and weight words of one pass."""
         return self.window.patch_words(geometry.depth)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
+    return a == b
