@@ -145,9 +145,8 @@ class _Allocator:
         op = self.operations[min(now, len(self.operations) - 1)]
         total = sum(self.sizes[n] for n in names)
         return UserError(
-            f"task '{op.tasks[0]}' needs {total} bytes of buffers at once, in "
-            f"{len(self.capacities)} buffers of {max(self.capacities)} bytes; "
-            f"--onchip {-(-4 * total // 1024)} would suffice for it"
+            f"task '{op.tasks[0]}' needs {total} bytes of buffers at once, and there are "
+            f"{len(self.capacities)} of {max(self.capacities)} bytes"
         )
 
     def _drop_dead(self, now: int) -> None:

@@ -1,7 +1,9 @@
 """Compilation: a graph and a target become a schedule, a program and a machine."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from rtl.config import Config
 
 from .constants import constants
 from .errors import UserError
@@ -14,8 +16,9 @@ from .plan import Room, plan
 from .program import Program, config_for, program
 from .schedule import Schedule
 from .target import Target
+from .timing import Prediction, predict
 
-__all__ = ["Compiled", "compile_graph", "machine_for", "schedule_graph"]
+__all__ = ["Compiled", "compile_graph", "machine_for", "schedule_graph", "schedule_on"]
 
 BUFFERS = 2
 """Buffers of a specialised machine, unless an addition needs a third."""
@@ -30,6 +33,30 @@ class Compiled:
     schedule: Schedule
     program: Program
     machine: Machine
+    prediction: Prediction
+
+
+def _planner(graph: Graph, geometry: Geometry, word_bytes: int, axi_bytes: int):
+    """The lowered graph, and a function that plans it within a room."""
+    lowered = lower(graph, geometry)
+    if not lowered.operations:
+        raise UserError(f"graph '{graph.name}' has no task that computes anything")
+
+    def attempt(room: Room, streamed: bool) -> Schedule:
+        return plan(
+            graph.name,
+            lowered.operations,
+            lowered.storages,
+            inputs=graph.inputs,
+            outputs=graph.outputs,
+            geometry=geometry,
+            word_bytes=word_bytes,
+            axi_bytes=axi_bytes,
+            room=room,
+            streamed=streamed,
+        )
+
+    return lowered, attempt
 
 
 def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule:
@@ -42,54 +69,51 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
     UserError
         If a task's operands or weights do not fit, saying what would.
     """
-    lowered = lower(graph, geometry)
-    if not lowered.operations:
-        raise UserError(f"graph '{graph.name}' has no task that computes anything")
     axi_bytes = target.offchip_bytes_per_cycle
     word_bytes = word_bytes_for(geometry, axi_bytes)
+    lowered, attempt = _planner(graph, geometry, word_bytes, axi_bytes)
     weight_bytes = geometry.cols * geometry.depth
-
-    def attempt(buffers: tuple[int, ...], weight_words: int, streamed: bool) -> Schedule:
-        return plan(
-            graph.name,
-            lowered.operations,
-            lowered.storages,
-            inputs=graph.inputs,
-            outputs=graph.outputs,
-            geometry=geometry,
-            word_bytes=word_bytes,
-            axi_bytes=axi_bytes,
-            room=Room(buffers, weight_words),
-            streamed=streamed,
-        )
-
-    plenty = sum(-(-n // word_bytes) * word_bytes for n in lowered.storages.values())
+    plenty = 2 * sum(-(-n // word_bytes) * word_bytes for n in lowered.storages.values())
     budget = target.onchip_bytes
     resident = constants(lowered.operations, geometry, axi_bytes, False).resident_words
-    best_error: UserError | None = None
+    failure: UserError | None = None
     for count in (BUFFERS, BUFFERS + 1):
         try:
-            free = attempt((plenty,) * count, resident, False)
+            free = attempt(Room((plenty,) * count, resident), False)
         except UserError as error:
-            best_error = error
+            failure = error
             continue
         if free.onchip_bytes <= budget:
             return free
         activations = sum(free.buffer_bytes)
-        for share in (activations, budget // 2, budget // 4, 3 * budget // 4):
+        for share in (activations, budget // 2, budget // 4, 3 * budget // 4, 7 * budget // 8):
             words = (budget - share) // weight_bytes
-            if words < 1 or share < 1:
+            buffers = (plenty if share == activations else share // count,) * count
+            if words < 1 or buffers[0] < word_bytes:
                 continue
-            buffers = (plenty,) * count if share == activations else (share // count,) * count
             try:
-                result = attempt(buffers, words, words < resident)
+                result = attempt(Room(buffers, words), words < resident)
             except UserError as error:
-                best_error = error
+                failure = error
                 continue
             if result.onchip_bytes <= budget:
                 return result
-        break
-    raise best_error or UserError(f"--onchip {budget // 1024} is too small for '{graph.name}'")
+    assert failure is not None
+    raise failure
+
+
+def schedule_on(graph: Graph, config: Config, *, streamed: bool) -> Schedule:
+    """The schedule of ``graph`` on a machine that already exists.
+
+    Raises
+    ------
+    UserError
+        If the machine's memories are too small for it.
+    """
+    geometry = Geometry(config.rows, config.cols, config.depth, config.lanes)
+    _, attempt = _planner(graph, geometry, config.word_bytes, config.axi_bytes)
+    buffers = tuple(words * config.word_bytes for words in config.buffer_words)
+    return attempt(Room(buffers, config.weight_words), streamed)
 
 
 def machine_for(schedule: Schedule, compiled: Program, *, memory: str, throttled: bool) -> Machine:
@@ -125,6 +149,7 @@ def compile_graph(
     graph.check()
     tell("choosing a geometry")
     shapes = [geometry] if geometry is not None else _shortlist(graph, target)
+    best: Compiled | None = None
     failure: UserError | None = None
     for shape in shapes:
         try:
@@ -132,15 +157,58 @@ def compile_graph(
         except UserError as error:
             failure = failure or error
             continue
-        tell("writing the program")
-        compiled = program(schedule)
-        machine = machine_for(schedule, compiled, memory=target.memory, throttled=throttled)
-        return Compiled(graph, target, schedule, compiled, machine)
-    raise failure or UserError(
-        f"--multipliers {target.multipliers} is too few: an array needs at least 2"
-    )
+        tell(f"predicting {shape.rows}x{shape.cols}x{shape.depth}, {shape.lanes} lanes")
+        words = program(schedule)
+        machine = machine_for(schedule, words, memory=target.memory, throttled=throttled)
+        prediction = predict(schedule, machine.config)
+        made = Compiled(graph, target, schedule, words, machine, prediction)
+        if best is None or _better(made, best):
+            best = made
+    if best is None:
+        if failure is None:
+            raise UserError(
+                f"--multipliers {target.multipliers} is too few: an array needs at least 2"
+            )
+        tell("looking for a budget that suffices")
+        enough = _sufficient(graph, target, shapes)
+        raise UserError(
+            f"{failure}; --onchip {target.onchip_bytes // 1024} is too small for "
+            f"'{graph.name}', --onchip {enough} would suffice"
+        )
+    return best
+
+
+def _sufficient(graph: Graph, target: Target, shapes: Sequence[Geometry]) -> int:
+    """The least kilobytes of on-chip memory with which one of the first shapes can be planned."""
+
+    def serves(kilobytes: int) -> bool:
+        budget = replace(target, onchip_bytes=kilobytes * 1024)
+        for shape in shapes[:2]:
+            try:
+                schedule_graph(graph, budget, shape)
+            except UserError:
+                continue
+            return True
+        return False
+
+    low = target.onchip_bytes // 1024
+    high = 2 * max(1, low)
+    while not serves(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if serves(middle) else (middle, high)
+    return high
+
+
+def _better(made: Compiled, best: Compiled) -> bool:
+    """Fewer cycles; but fewer lanes where they cost less than a two-hundredth of the cycles."""
+    ours, theirs = made.schedule.geometry.lanes, best.schedule.geometry.lanes
+    gain = best.prediction.cycles - made.prediction.cycles
+    margin = best.prediction.cycles // 200
+    return gain > (margin if ours > theirs else -margin if ours < theirs else 0)
 
 
 def _shortlist(graph: Graph, target: Target) -> list[Geometry]:
     """The most promising geometries, best first."""
-    return [geometry for _, geometry in candidates(graph, target)[:8]]
+    return [geometry for _, geometry in candidates(graph, target)[:12]]

@@ -42,12 +42,25 @@ def _shapes(target: Target) -> Iterator[Geometry]:
     budget = target.multipliers
     for rows in ROWS:
         for cols in range(1, budget // (2 * rows) + 1):
-            depth = min(budget // (rows * cols), DEPTHS[-1])
-            for lanes in LANES:
-                # The lanes' own multipliers, and the softmax unit's, stay below half the array's.
-                fits = 2 * (lanes * multipliers_per_lane(True) + 1) <= rows * cols * depth
-                if depth >= DEPTHS[0] and cols % lanes == 0 and (fits or lanes == 1):
-                    yield Geometry(rows, cols, depth, lanes)
+            most = min(budget // (rows * cols), DEPTHS[-1])
+            # The deepest that fits, and the power of two below it, which packs well into beats.
+            for depth in sorted({most, 1 << (most.bit_length() - 1)}) if most else ():
+                for lanes in LANES:
+                    # The lanes' multipliers and the softmax unit's stay below half the array's.
+                    fits = 2 * (lanes * multipliers_per_lane(True) + 1) <= rows * cols * depth
+                    if depth >= DEPTHS[0] and cols % lanes == 0 and (fits or lanes == 1):
+                        yield Geometry(rows, cols, depth, lanes)
+
+
+def _stream(operations: Sequence[Operation], geometry: Geometry, target: Target) -> int:
+    """Beats of all weights and biases, if they cannot stay on chip; otherwise none."""
+    heavy = [op for op in operations if op.weights is not None]
+    words = sum(op.passes(geometry) * op.words(geometry) for op in heavy)
+    size = geometry.cols * geometry.depth
+    if words * size <= target.onchip_bytes:
+        return 0
+    beat = target.offchip_bytes_per_cycle
+    return words * -(-size // beat) + sum(4 * op.outputs for op in heavy) // beat
 
 
 def candidates(graph: Graph, target: Target) -> list[tuple[int, Geometry]]:
@@ -56,5 +69,8 @@ def candidates(graph: Graph, target: Target) -> list[tuple[int, Geometry]]:
     for geometry in _shapes(target):
         operations = lower(graph, geometry).operations
         word_bytes = word_bytes_for(geometry, target.offchip_bytes_per_cycle)
-        ranked.append((estimate(operations, geometry, word_bytes), geometry))
+        cycles = estimate(operations, geometry, word_bytes)
+        beats = _stream(operations, geometry, target)
+        # Where the channel is the bound, what is left to compute at its end still counts a little.
+        ranked.append((max(cycles, beats) + min(cycles, beats) // 16, geometry))
     return sorted(ranked, key=lambda r: (r[0], r[1].lanes, r[1].rows, r[1].cols))

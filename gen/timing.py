@@ -1,8 +1,39 @@
-"""Timing: the cycles of a schedule, in closed form per tile, before any circuit exists."""
+"""Timing: the cycles of a schedule, from recurrences over tiles and passes.
 
+No circuit is needed and no cycle is stepped: each tile, pass and burst costs a few maxima of the
+events it waits for, a max-plus recurrence whose constants are the latencies that the hardware's own
+classes state. Cycle 0 is the accepted write to the start register.
+"""
+
+from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass
 
-__all__ = ["Prediction", "Span"]
+import numpy as np
+
+from rtl.array import Array
+from rtl.axi import PAGE
+from rtl.config import Config
+from rtl.crossbar import Crossbar
+from rtl.epilogue import Epilogue
+from rtl.packer import Packer
+from rtl.sequencer import Sequencer
+from rtl.softmax import Softmax
+
+from .operation import Operation, Window
+from .order import groups_per_pixel
+from .schedule import FetchPlan, Phase, Schedule, SendPlan
+
+__all__ = ["Prediction", "Span", "predict"]
+
+MEMORY_LATENCY = 64
+"""Cycles from a read request to its first beat, in the memory model of the benches."""
+
+MEMORY_OUTSTANDING = 16
+"""Read bursts that the memory model keeps open."""
+
+FIRST_WORD = 1 + Sequencer.LATENCY
+"""Cycle in which every unit is offered its first word."""
 
 
 @dataclass(frozen=True)
@@ -25,3 +56,299 @@ class Prediction:
 
     cycles: int
     spans: tuple[Span, ...]
+
+
+class _Fetch:
+    """When each beat arrives; transfers are worked out in order, as far as somebody asks."""
+
+    def __init__(self, plans: tuple[FetchPlan, ...], model: "_Model", beat_bytes: int):
+        self.plans, self.model, self.beat_bytes = plans, model, beat_bytes
+        self.next = 0
+        self.offered = FIRST_WORD
+        self.last_beat = 0
+        self.counts: list[int] = []
+        self.firsts: list[int] = []
+        self.total = 0
+        self.ends: deque[int] = deque()
+
+    def _advance(self) -> None:
+        plan = self.plans[self.next]
+        model = self.model
+        granted = max(
+            self.offered,
+            model.gathered_at(plan.gathered),
+            model.passed_at(plan.passed),
+            model.stored_at(plan.stored),
+            model.sent_at(plan.sent),
+        )
+        request = granted + 1
+        left, at = plan.beats, plan.offset // self.beat_bytes
+        page = PAGE // self.beat_bytes
+        first_beat = None
+        while left:
+            size = min(left, 256, page - at % page)
+            if len(self.ends) == MEMORY_OUTSTANDING:
+                request = max(request, self.ends.popleft() + 1)
+            first = max(request + MEMORY_LATENCY, self.last_beat + 1)
+            self.counts.append(self.total)
+            self.firsts.append(first)
+            self.total += size
+            self.last_beat = first + size - 1
+            self.ends.append(self.last_beat)
+            first_beat = first if first_beat is None else first_beat
+            left, at, request = left - size, at + size, request + 1
+        self.offered = request
+        model.span("fetch", self.next, plan.name, first_beat or request, self.last_beat)
+        self.next += 1
+
+    def at(self, count: int) -> int:
+        """First cycle in which ``count`` beats are seen to have arrived."""
+        if count <= 0:
+            return 0
+        while self.total < count:
+            self._advance()
+        burst = bisect_left(self.counts, count) - 1
+        return self.firsts[burst] + count - self.counts[burst]
+
+
+class _Send:
+    """When each transfer to memory is acknowledged."""
+
+    def __init__(self, plans: tuple[SendPlan, ...], model: "_Model", beat_bytes: int):
+        self.plans, self.model, self.beat_bytes = plans, model, beat_bytes
+        self.offered = FIRST_WORD
+        self.ends: list[int] = []
+
+    def at(self, count: int) -> int:
+        """First cycle in which ``count`` transfers are seen to be over."""
+        if count <= 0:
+            return 0
+        while len(self.ends) < count:
+            plan = self.plans[len(self.ends)]
+            granted = max(self.offered, self.model.stored_at(plan.stored))
+            first = granted + Crossbar.READ_LATENCY + Epilogue.QUEUE_LATENCY
+            last = first + plan.beats - 1
+            self.model.span("send", len(self.ends), plan.name, first, last)
+            # Acknowledged a cycle after the last beat, counted and noticed in the next two.
+            self.ends.append(last + 3)
+            self.offered = last + 3
+        return self.ends[count - 1]
+
+
+class _Model:
+    def __init__(self, schedule: Schedule, config: Config):
+        self.schedule, self.config = schedule, config
+        self.fetch = _Fetch(schedule.fetches, self, schedule.axi_bytes)
+        self.send = _Send(schedule.sends, self, schedule.axi_bytes)
+        self.spans: list[Span] = []
+        # Cycle in which each group is taken, and, where it passes the softmax unit, stored.
+        self.taken: list[int] = []
+        self.stored: list[int] = []
+        self.pass_ends: list[int] = []
+        self.gather_ends: list[int] = []
+        self.next_beat = FIRST_WORD
+        self.core_free = FIRST_WORD
+        self.last_burst = 0
+        self.last_step = -1
+        self.epilogue_free = FIRST_WORD
+        self.claimed = 0
+        self.released: deque[tuple[int, int]] = deque()
+        self.latency = Epilogue.latency(config)
+        self.drain = Array.latency(config)
+        self.window = config.window
+
+    def span(self, unit: str, index: int, name: str, first: int, last: int) -> None:
+        self.spans.append(Span(unit, index, name, first, last))
+
+    def stored_at(self, count: int) -> int:
+        return self.stored[count - 1] + 1 if count > 0 else 0
+
+    def gathered_at(self, count: int) -> int:
+        return self.gather_ends[count - 1] + 1 if count > 0 else 0
+
+    def passed_at(self, count: int) -> int:
+        return self.pass_ends[count - 1] + self.config.groups + 1 if count > 0 else 0
+
+    def sent_at(self, count: int) -> int:
+        return self.send.at(count)
+
+    def _rows_at(self, phase: Phase) -> np.ndarray:
+        """First cycle in which each source row may be read."""
+        tokens, window = phase.gather, phase.operation.window
+        times = np.zeros(window.height, dtype=np.int64)
+        progress = self.fetch.at if tokens.fetched else self.stored_at
+        known: dict[int, int] = {}
+        for y in sorted(window.touched_rows()):
+            count = min(tokens.need + tokens.step * y, tokens.limit)
+            if count not in known:
+                known[count] = progress(count)
+            times[y] = known[count]
+        return times
+
+    def _room(self, words: int) -> int:
+        """First cycle in which the patch ring has room for a tile of ``words``."""
+        needed = self.claimed + words - self.config.patch_words
+        at = 0
+        while self.released and self.released[0][0] < needed:
+            self.released.popleft()
+        if needed > 0:
+            at = self.released[0][1]
+        self.claimed += words
+        return at
+
+    def phase(self, index: int, phase: Phase) -> None:
+        op, config = phase.operation, self.config
+        g = self.schedule.geometry
+        window = op.window
+        words, passes = op.words(g), op.passes(g)
+        rows_at = self._rows_at(phase)
+        start = self.stored_at(phase.gather.start)
+        line_beats = window.taps * -(-window.run // self.window)
+        pixel_beats = window.lines * line_beats
+        completes = _completing_beats(window, g.depth, self.window)
+        slack = int((completes - np.arange(words)).max())
+        bursts = _bursts(op, g)
+        tiles, pixels = op.tiles(g), window.pixel_count
+        begins = max(
+            self.epilogue_free,
+            self.stored_at(phase.epilogue.stored),
+            self.fetch.at(phase.epilogue.fetched),
+            self.sent_at(phase.epilogue.sent),
+        )
+        weights = [self.fetch.at(phase.need + n * phase.pass_need) for n in range(passes)]
+        per_row = None
+        if op.softmax is not None:
+            per_row = op.softmax[0] * groups_per_pixel(op, g)
+        in_row = 0
+        first_beat = first_step = first_take = None
+        beat = max(self.next_beat, start)
+        ahead = 6
+        assert ahead == Crossbar.READ_LATENCY + 1 + Packer.LATENCY + 1
+        latest_row = int(rows_at.max())
+        for tile in range(tiles):
+            count = min(g.rows, pixels - tile * g.rows)
+            beat = max(beat, self._room(words))
+            if beat >= latest_row:
+                if first_beat is None:
+                    first_beat = beat
+                last_pixel = beat + (count - 1) * pixel_beats
+                data = last_pixel + ahead + slack + words - 1
+                beat = last_pixel + pixel_beats
+            else:
+                beat, opened, times = self._waiting(
+                    op, tile * g.rows, count, beat, rows_at, line_beats
+                )
+                if first_beat is None:
+                    first_beat = opened
+                due = times[completes] + ahead + words - 1 - np.arange(words)
+                data = int(due.max())
+            for n in range(passes):
+                burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
+                opens = max(self.core_free, weights[n])
+                last = max(opens + words - 1, self.last_step + self.last_burst)
+                if n == 0:
+                    last = max(last, data)
+                held = len(self.taken) + burst - config.results
+                if held > 0:
+                    last = max(last, self.taken[held - 1] + 1)
+                if first_step is None:
+                    first_step = max(opens, (first_beat or 0) + ahead)
+                self.core_free, self.last_step, self.last_burst = last + 1, last, burst
+                self.pass_ends.append(last)
+                push = last + self.drain + Epilogue.QUEUE_LATENCY
+                for j in range(burst):
+                    take = max(push + j, begins)
+                    if first_take is None:
+                        first_take = take
+                    self.taken.append(take)
+                    begins = take + 1
+                    if per_row is None:
+                        self.stored.append(take + self.latency)
+                        continue
+                    in_row += 1
+                    if in_row == per_row:
+                        in_row = 0
+                        done = take + self.latency + Softmax.latency(config, per_row)
+                        behind = range(per_row - 1, -1, -1)
+                        self.stored += [done - k * config.lanes for k in behind]
+                        begins = done + 1
+            total = (self.released[-1][0] if self.released else self.claimed - words) + words
+            self.released.append((total, self.last_step + 1 + g.rows))
+        self.next_beat = beat
+        self.gather_ends.append(beat - 1)
+        ends = self.stored[-1]
+        softmax_free = ends + 2 if per_row is not None else 0
+        self.epilogue_free = max(self.taken[-1] + self.latency + 2, softmax_free)
+        self.span("gather", index, op.name, first_beat or 0, beat - 1)
+        self.span("core", index, op.name, first_step or 0, self.last_step)
+        self.span("epilogue", index, op.name, first_take or 0, ends)
+
+    def _waiting(
+        self, op: Operation, first: int, count: int, beat: int, rows_at, line_beats: int
+    ) -> tuple[int, int, np.ndarray]:
+        """The beats of a tile of which some must wait for rows: the next free cycle, the first
+        beat's, and those of the tile's last pixel."""
+        window = op.window
+        opened = None
+        times: list[int] = []
+        for pixel in range(first, first + count):
+            row = pixel // window.pixels
+            times = []
+            for line in range(window.lines):
+                y = window.line + row * window.row_stride + line * window.line_stride
+                if 0 <= y < window.height:
+                    beat = max(beat, int(rows_at[y]))
+                if opened is None:
+                    opened = beat
+                times += range(beat, beat + line_beats)
+                beat += line_beats
+        return beat, opened or beat, np.array(times)
+
+    def run(self) -> Prediction:
+        for index, phase in enumerate(self.schedule.phases):
+            self.phase(index, phase)
+        while self.fetch.next < len(self.fetch.plans):
+            self.fetch.at(self.fetch.total + 1)
+        # Done shows the cycle after the last unit is seen idle.
+        cycles = self.send.at(len(self.schedule.sends)) + 1
+        order = {"fetch": 0, "gather": 1, "core": 2, "epilogue": 3, "send": 4}
+        spans = sorted(self.spans, key=lambda s: (order[s.unit], s.index))
+        return Prediction(cycles, tuple(spans))
+
+
+def _completing_beats(window: Window, depth: int, most: int) -> np.ndarray:
+    """For each patch word of a pixel, the beat that completes it."""
+    sizes = []
+    left = window.run
+    while left > 0:
+        sizes.append(min(most, left))
+        left -= most
+    runs = window.lines * window.taps
+    if window.align:
+        bytes_after = np.cumsum(sizes)
+        per_run = -(-window.run // depth)
+        ends = np.minimum(depth * (1 + np.arange(per_run)), window.run)
+        beats = np.searchsorted(bytes_after, ends)
+        return (np.arange(runs)[:, None] * len(sizes) + beats[None, :]).reshape(-1)
+    bytes_after = np.cumsum(np.tile(sizes, runs))
+    words = -(-int(bytes_after[-1]) // depth)
+    ends = np.minimum(depth * (1 + np.arange(words)), bytes_after[-1])
+    return np.searchsorted(bytes_after, ends)
+
+
+def _bursts(op: Operation, geometry) -> tuple[int, int, int, int]:
+    """Result groups of a pass: plain, last pass, last tile, both."""
+    rows_last = (op.window.pixel_count - 1) % geometry.rows + 1
+    last = groups_per_pixel(op, geometry) - (op.passes(geometry) - 1) * geometry.groups
+    full = geometry.groups
+    return (
+        geometry.rows * full,
+        geometry.rows * last,
+        rows_last * full,
+        rows_last * last,
+    )
+
+
+def predict(schedule: Schedule, config: Config) -> Prediction:
+    """Cycles of ``schedule`` on a machine of ``config``, beside the benches' memory model."""
+    return _Model(schedule, config).run()

@@ -97,7 +97,7 @@ class Epilogue(wiring.Component):
         )
 
     CONSTANT_LATENCY = 2
-    QUEUE_LATENCY = 1
+    QUEUE_LATENCY = 2
 
     @classmethod
     def latency(cls, config: Config) -> int:
