@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from rtl.config import Config
 
-from .constants import constants
+from .constants import constants, weight_bits_of
 from .errors import UserError
 from .geometry import candidates, word_bytes_for
 from .graph import Graph
 from .lower import lower
 from .machine import Machine, specialise
-from .operation import Geometry
+from .operation import Geometry, Operation
 from .plan import Room, plan
 from .program import Program, config_for, program
 from .schedule import Schedule
@@ -36,11 +36,15 @@ class Compiled:
     prediction: Prediction
 
 
-def _planner(graph: Graph, geometry: Geometry, word_bytes: int, axi_bytes: int):
+def _planner(
+    graph: Graph, geometry: Geometry, word_bytes: int, axi_bytes: int, weight_bits: int = 8
+):
     """The lowered graph, and a function that plans it within a room."""
     lowered = lower(graph, geometry)
     if not lowered.operations:
         raise UserError(f"graph '{graph.name}' has no task that computes anything")
+
+    weight_bits = max(weight_bits, weight_bits_of(lowered.operations))
 
     def attempt(room: Room, streamed: bool) -> Schedule:
         return plan(
@@ -53,6 +57,7 @@ def _planner(graph: Graph, geometry: Geometry, word_bytes: int, axi_bytes: int):
             word_bytes=word_bytes,
             axi_bytes=axi_bytes,
             room=room,
+            weight_bits=weight_bits,
             streamed=streamed,
         )
 
@@ -75,7 +80,7 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
     weight_bytes = geometry.cols * geometry.depth
     plenty = 2 * sum(-(-n // word_bytes) * word_bytes for n in lowered.storages.values())
     budget = target.onchip_bytes
-    resident = constants(lowered.operations, geometry, axi_bytes, False).resident_words
+    resident = _resident_words(lowered.operations, geometry, axi_bytes)
     failure: UserError | None = None
     for count in (BUFFERS, BUFFERS + 1):
         try:
@@ -102,6 +107,13 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
     raise failure
 
 
+def _resident_words(operations: Sequence[Operation], geometry: Geometry, axi_bytes: int) -> int:
+    """Weight words if all of them stay on chip."""
+    bits = weight_bits_of(operations)
+    images = constants(operations, geometry, axi_bytes, streamed=False, weight_bits=bits)
+    return images.resident_words
+
+
 def schedule_on(graph: Graph, config: Config, *, streamed: bool) -> Schedule:
     """The schedule of ``graph`` on a machine that already exists.
 
@@ -111,7 +123,8 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool) -> Schedule:
         If the machine's memories are too small for it.
     """
     geometry = Geometry(config.rows, config.cols, config.depth, config.lanes)
-    _, attempt = _planner(graph, geometry, config.word_bytes, config.axi_bytes)
+    sizes = config.word_bytes, config.axi_bytes, config.weight_bits
+    _, attempt = _planner(graph, geometry, *sizes)
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)
     return attempt(Room(buffers, config.weight_words), streamed)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from .operation import Geometry, Operation
 
-__all__ = ["Constants", "constants"]
+__all__ = ["Constants", "constants", "weight_bits_of"]
 
 
 @dataclass(frozen=True)
@@ -125,16 +125,26 @@ class _Pool:
         return self.known[key]
 
 
-def constants(
-    operations: Sequence[Operation], geometry: Geometry, axi_bytes: int, streamed: bool
-) -> Constants:
-    """Images of all constant memories; with ``streamed``, weights and biases of products go to the
-    stream instead, while the weights of copies and pools stay resident."""
+def weight_bits_of(operations: Sequence[Operation]) -> int:
+    """8, or 9 where a weight's zero point leads out of int8."""
     wide = any(
         op.weights is not None and (op.weights.min() < -128 or op.weights.max() > 127)
         for op in operations
     )
-    bits = 9 if wide else 8
+    return 9 if wide else 8
+
+
+def constants(
+    operations: Sequence[Operation],
+    geometry: Geometry,
+    axi_bytes: int,
+    *,
+    streamed: bool,
+    weight_bits: int,
+) -> Constants:
+    """Images of all constant memories; with ``streamed``, weights and biases of products go to the
+    stream instead, while the weights of copies and pools stay resident."""
+    bits = weight_bits
     weights, biases, scales, tables, exponents = (_Pool() for _ in range(5))
     places: dict[str, list[int]] = {n: [] for n in ("w", "b", "s", "t", "e", "wo", "bo")}
     weight_beats = -(-bits * geometry.cols * geometry.depth // (8 * axi_bytes))

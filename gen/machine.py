@@ -8,7 +8,7 @@ from rtl.config import UNITS, Config
 from rtl.words import Fields, narrowed, word_fields
 
 from .errors import UserError
-from .program import Program
+from .program import Program, Word
 
 __all__ = ["Machine", "specialise"]
 
@@ -33,8 +33,8 @@ class Machine:
         c = self.program.constants
         contents = Contents(
             programs={
-                unit: [self.fields[unit].pack(word) for word in self.program.words[unit]]
-                for unit in UNITS
+                unit: [self.fields[unit].pack(word) for word in words]
+                for unit, words in _wrapped(self.program, self.config).items()
             },
             weights=c.weights,
             bias=c.biases,
@@ -55,9 +55,9 @@ class Machine:
         config, c = self.config, program.constants
         widths = Accelerator.load_widths(config, self.fields)
         images: dict[str, Sequence[int]] = {}
-        for unit in UNITS:
+        for unit, words in _wrapped(program, config).items():
             try:
-                images[unit] = [self.fields[unit].pack(word) for word in program.words[unit]]
+                images[unit] = [self.fields[unit].pack(word) for word in words]
             except ValueError as error:
                 raise UserError(f"the machine cannot run the program: {unit}: {error}") from None
         images |= {"weights": c.weights, "bias": c.biases, "scale": c.scales}
@@ -78,6 +78,14 @@ class Machine:
                 yield LOADS.index(name), 0, data
         for place, unit in enumerate(UNITS):
             yield LOADS.index("counts"), place, [len(program.words[unit])]
+
+
+def _wrapped(program: Program, config: Config) -> dict[str, tuple[Word, ...]]:
+    """The program's words with addresses and tokens modulo their widths in the machine."""
+    widths = {"address": config.address_bits, "need": config.token_bits}
+    wrapped = {name: 1 << width for name, width in widths.items()}
+    gather = tuple(w | {n: w[n] % size for n, size in wrapped.items()} for w in program.words["gather"])
+    return {unit: program.words[unit] for unit in UNITS} | {"gather": gather}
 
 
 def _links(program: Program) -> tuple[tuple[str, int], ...]:
@@ -114,10 +122,9 @@ def specialise(machine: Machine, program: Program) -> Machine:
         maximum=any(w["maximum"] for w in program.words["core"]),
         token_bits=token_bits,
     )
-    modulus = 1 << token_bits
-    gather = tuple(w | {"need": w["need"] % modulus} for w in program.words["gather"])
-    program = Program(dict(program.words) | {"gather": gather}, c)
-    fields = {unit: narrowed(word_fields(config)[unit], program.words[unit]) for unit in UNITS}
+    general = word_fields(config)
+    words = _wrapped(program, config)
+    fields = {unit: narrowed(general[unit], words[unit]) for unit in UNITS}
     return Machine(config, fields, program)
 
 

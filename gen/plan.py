@@ -64,6 +64,7 @@ class _Planner:
         word_bytes: int,
         axi_bytes: int,
         room: Room,
+        weight_bits: int,
         streamed: bool,
     ):
         self.name, self.operations, self.storages = name, tuple(operations), storages
@@ -79,7 +80,9 @@ class _Planner:
             capacities=room.buffers,
             align=word_bytes,
         )
-        self.constants: Constants = constants(operations, geometry, axi_bytes, streamed)
+        self.constants: Constants = constants(
+            operations, geometry, axi_bytes, streamed=streamed, weight_bits=weight_bits
+        )
         self.stored, count = [], 0
         for op in operations:
             count += groups_per_pixel(op, geometry) * op.window.pixel_count
@@ -313,6 +316,7 @@ class _Planner:
             resident_words=c.resident_words,
             bias_words=c.bias_words,
             scale_words=c.scale_words,
+            weight_bits=c.weight_bits,
             streamed=self.streamed,
         )
 
@@ -377,6 +381,7 @@ def plan(
     word_bytes: int,
     axi_bytes: int,
     room: Room,
+    weight_bits: int,
     streamed: bool,
 ) -> Schedule:
     """Places, orders and synchronises ``operations`` within ``room``.
@@ -390,7 +395,7 @@ def plan(
         If the room cannot hold a task's operands or its weights.
     """
     if streamed:
-        operations = _split(operations, geometry, axi_bytes, room)
+        operations = _split(operations, geometry, room)
     return _Planner(
         name,
         operations,
@@ -401,15 +406,16 @@ def plan(
         word_bytes,
         axi_bytes,
         room,
+        weight_bits,
         streamed,
     ).run()
 
 
 def _split(
-    operations: Sequence[Operation], geometry: Geometry, axi_bytes: int, room: Room
+    operations: Sequence[Operation], geometry: Geometry, room: Room
 ) -> list[Operation]:
     """Operations whose weights do not fit at once, cut into blocks of output channels."""
-    identities = constants(operations, geometry, axi_bytes, True).resident_words
+    identities = len({op.unit for op in operations if op.weights is None})
     free = room.weight_words - identities
     result: list[Operation] = []
     for op in operations:

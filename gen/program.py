@@ -10,14 +10,19 @@ from .operation import Geometry
 from .order import groups_per_pixel
 from .schedule import Phase, Schedule
 
-__all__ = ["Program", "program"]
+__all__ = ["Program", "Word", "config_for", "program"]
 
 Word = dict[str, int]
+"""A schedule word: a value per field."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """Per unit its words, a value per field; and what the constant memories hold."""
+    """Per unit its words, a value per field; and what the constant memories hold.
+
+    A gather word's ``address`` and ``need`` may be negative, where the first tap lies outside the
+    tensor; what a machine stores of them is modulo its address and token widths.
+    """
 
     words: Mapping[str, tuple[Word, ...]]
     constants: Constants
@@ -30,7 +35,7 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
     first = tokens.need + tokens.step * w.line
     return {
         "buffer": life.buffer,
-        "address": (life.address + w.offset) % _span(schedule),
+        "address": life.address + w.offset,
         "tap_step": w.tap_step,
         "line_step": w.line_stride * w.pitch if w.lines > 1 else 0,
         "pixel_step": w.pixel_step if w.pixels > 1 else 0,
@@ -51,7 +56,7 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
         "align": int(w.align),
         "start": tokens.start,
         "fetched": int(tokens.fetched),
-        "need": first % (1 << TOKEN_BITS),
+        "need": first,
         "line_need": tokens.step * w.line_stride if w.lines > 1 else 0,
         "row_need": tokens.step * w.row_stride if w.rows > 1 else 0,
         "limit": tokens.limit,
@@ -59,11 +64,6 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
 
 
 TOKEN_BITS = 24
-
-
-def _span(schedule: Schedule) -> int:
-    """Bytes that an address can tell apart; addresses left of a tensor wrap, and are never read."""
-    return 1 << max(1, (max(schedule.buffer_bytes) - 1).bit_length())
 
 
 def _core(phase: Phase, g: Geometry) -> Word:
@@ -154,7 +154,13 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
 def program(schedule: Schedule) -> Program:
     """The words that make the units do what ``schedule`` says."""
     operations = [phase.operation for phase in schedule.phases]
-    c = constants(operations, schedule.geometry, schedule.axi_bytes, schedule.streamed)
+    c = constants(
+        operations,
+        schedule.geometry,
+        schedule.axi_bytes,
+        streamed=schedule.streamed,
+        weight_bits=schedule.weight_bits,
+    )
     words: dict[str, list[Word]] = {unit: [] for unit in UNITS}
     for i, phase in enumerate(schedule.phases):
         words["gather"].append(_gather(phase, schedule))

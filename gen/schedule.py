@@ -118,6 +118,7 @@ class Schedule:
     resident_words: int
     bias_words: int
     scale_words: int
+    weight_bits: int
     streamed: bool
 
     @property
