@@ -453,7 +453,7 @@ def build(
         When Verilator warns about the design, or compilation fails.
     """
     tools = toolchain()
-    # A traced signal is not split, so that one part of a record that follows another looks circular.
+    # Traced signals are not split: where part of a record follows another it looks circular.
     flags = [*_VERILATE, *(["--trace-vcd", "-Wno-UNOPTFLAT"] if waves else [])]
     sources = {name: resources.files("sim").joinpath(name).read_text() for name in _SOURCES}
     sources["accelerator.v"] = verilog
