@@ -1,0 +1,16 @@
+import pytest
+
+from rtl.sequencer import Sequencer
+from tests.rtl.bench_sequencer import WIDTH, program
+from tests.rtl.blocks import bench
+
+
+@pytest.mark.parametrize("words", [1, 9])
+def test_rom(words):
+    component = Sequencer(WIDTH, words=program(words))
+    bench(component, "bench_sequencer", 1, words=words, latency=Sequencer.LATENCY)
+
+
+def test_ram():
+    component = Sequencer(WIDTH, depth=20)
+    bench(component, "bench_sequencer", 2, ram=1, words=20, latency=Sequencer.LATENCY)
