@@ -14,9 +14,9 @@ class Lifetime:
     """A stay of a storage on chip.
 
     ``first`` and ``last`` are operation indices: the one that writes it first (-1: it comes from
-    off chip before any) and the last that reads it (``len(operations)``: it leaves at the end).
-    ``fetched`` says that it is read back from its spill, or is an input; ``spilled`` that it is
-    written off chip after ``last``.
+    off chip before any) and the last that uses it. ``fetched`` says that it is an input or is read
+    back; ``spilled`` that it is written off chip after ``last``. Outputs of the graph leave as soon
+    as they are complete.
     """
 
     storage: str
@@ -79,8 +79,6 @@ class _Allocator:
                 self.pairs[op.window.storage].add(other)
             for name in names:
                 self.uses[name].append(i)
-        for name in outputs:
-            self.uses[name].append(len(operations))
 
     def _gap(self, buffer: int, size: int) -> int | None:
         """The lowest free address of ``size`` bytes."""
@@ -129,8 +127,8 @@ class _Allocator:
                 raise self._too_small(now, needed | {name})
             victim = max(victims, key=lambda n: min(u for u in self.uses[n] if u >= now))
             stay = self.stays[self.here.pop(victim)]
-            # What came from off chip unchanged is still there.
-            stay.spilled = not stay.fetched
+            # What came from off chip unchanged is still there, and an output gets there anyway.
+            stay.spilled = not stay.fetched and victim not in self.outputs
             stay.last = max([u for u in self.uses[victim] if u < now], default=stay.first)
             self.offchip.add(victim)
         self.here[name] = len(self.stays)
@@ -175,13 +173,7 @@ class _Allocator:
             sources.append(self.here[op.window.storage])
             residuals.append(None if op.residual is None else self.here[reads[1]])
             sinks.append(self.here[op.sink.storage])
-        end = len(self.operations)
-        self._drop_dead(end)
-        for name in self.outputs:
-            if name not in self.here:
-                self._place(name, end, set(self.outputs), fetched=True)
-        for index in self.here.values():
-            self.stays[index].last = end
+        self._drop_dead(len(self.operations))
         peaks = [0] * len(self.capacities)
         for stay in self.stays:
             peaks[stay.buffer] = max(peaks[stay.buffer], stay.address + stay.size)

@@ -310,6 +310,10 @@ def lower(graph: Graph, geometry: Geometry) -> Lowered:
     lowering = _Lowering(graph, geometry)
     for task in graph.tasks:
         lowering.task(task)
+    made = {op.sink.storage for op in lowering.operations}
+    for name in graph.outputs:
+        if name not in made:
+            raise UserError(f"graph output '{name}' is an input that no task changes; remove it")
     storages: dict[str, int] = {}
     kept = {op.sink.storage for op in lowering.operations}
     kept |= {op.window.storage for op in lowering.operations} | {*graph.inputs, *graph.outputs}

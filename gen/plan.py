@@ -125,6 +125,8 @@ class _Planner:
         stay = self.allocation.lifetimes[life]
         if stay.storage in self.inputs:
             region, offset = regions.INPUTS, self.offchip[stay.storage]
+        elif stay.storage in self.outputs:
+            region, offset = regions.OUTPUTS, self.offchip[stay.storage]
         else:
             region, offset = regions.SPILLS, self.spill_offsets[stay.storage]
         gathered = stored = sent = 0
@@ -208,6 +210,9 @@ class _Planner:
                 stored = needed
         for earlier in self._overlapping(a.sinks[i]):
             sent = max(sent, self.sent_by_life.get(earlier, 0))
+            if a.lifetimes[earlier].fetched:
+                # Beats that nobody waits for must still have landed before they are overwritten.
+                fetched = max(fetched, int(self.latest[earlier].max()))
         return EpilogueTokens(stored, fetched, sent)
 
     def _fetch_weights(self, i: int, ring: "_Ring") -> tuple[int, int, int, int]:
@@ -253,6 +258,11 @@ class _Planner:
         for life, stay in enumerate(lives):
             if stay.fetched and stay.first < 0:
                 self._fetch_lifetime(life)
+        finished = {
+            op.sink.storage: i
+            for i, op in enumerate(self.operations)
+            if op.sink.storage in self.outputs
+        }
         ring = _Ring(c.resident_words, self.room.weight_words)
         phases = []
         for i, op in enumerate(self.operations):
@@ -271,6 +281,9 @@ class _Planner:
                 self.latest[sink], op, self.geometry, before, self.word_bytes
             )
             assert after == self.stored[i]
+            name = lives[sink].storage
+            if i == finished.get(name):
+                self._send(sink, regions.OUTPUTS, self.offchip[name], OUTPUT_PARTS)
             phases.append(
                 Phase(
                     operation=op,
@@ -290,16 +303,6 @@ class _Planner:
                     stored=after,
                 )
             )
-        end = len(self.operations)
-        for life, stay in enumerate(lives):
-            if stay.spilled and life not in self.sent_by_life:
-                self._spill(life)
-        for life, stay in enumerate(lives):
-            if stay.fetched and stay.first == end:
-                self._fetch_lifetime(life)
-        for name in self.outputs:
-            life = max(i for i, stay in enumerate(lives) if stay.storage == name)
-            self._send(life, regions.OUTPUTS, self.offchip[name], OUTPUT_PARTS)
         return Schedule(
             name=self.name,
             geometry=self.geometry,
