@@ -10,7 +10,7 @@ from rtl.words import Fields, narrowed, word_fields
 from .errors import UserError
 from .program import Program, Word
 
-__all__ = ["Machine", "specialise"]
+__all__ = ["Machine", "specialise", "wrapped"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Machine:
         contents = Contents(
             programs={
                 unit: [self.fields[unit].pack(word) for word in words]
-                for unit, words in _wrapped(self.program, self.config).items()
+                for unit, words in wrapped(self.program, self.config).items()
             },
             weights=c.weights,
             bias=c.biases,
@@ -55,7 +55,7 @@ class Machine:
         config, c = self.config, program.constants
         widths = Accelerator.load_widths(config, self.fields)
         images: dict[str, Sequence[int]] = {}
-        for unit, words in _wrapped(program, config).items():
+        for unit, words in wrapped(program, config).items():
             try:
                 images[unit] = [self.fields[unit].pack(word) for word in words]
             except ValueError as error:
@@ -80,7 +80,7 @@ class Machine:
             yield LOADS.index("counts"), place, [len(program.words[unit])]
 
 
-def _wrapped(program: Program, config: Config) -> dict[str, tuple[Word, ...]]:
+def wrapped(program: Program, config: Config) -> dict[str, tuple[Word, ...]]:
     """The program's words with addresses and tokens modulo their widths in the machine."""
     widths = {"address": config.address_bits, "need": config.token_bits}
     wrapped = {name: 1 << width for name, width in widths.items()}
@@ -123,7 +123,7 @@ def specialise(machine: Machine, program: Program) -> Machine:
         token_bits=token_bits,
     )
     general = word_fields(config)
-    words = _wrapped(program, config)
+    words = wrapped(program, config)
     fields = {unit: narrowed(general[unit], words[unit]) for unit in UNITS}
     return Machine(config, fields, program)
 
