@@ -162,6 +162,7 @@ class Design:
         *,
         seeds: Sequence[int] = (),
         waves: str | os.PathLike[str] | None = None,
+        stores: Path | None = None,
         progress: Progress | None = None,
     ) -> Simulation:
         """Run the Verilog in Verilator, and compare with golden.
@@ -173,8 +174,8 @@ class Design:
         seeds
             Of random stalls on every AXI channel and internal stream, per run; the last one holds
             for all further runs. Nothing or 0: no stalls.
-        waves
-            Where to write a waveform of the first run.
+        waves, stores
+            Where to write a waveform and the trace of stores, both of the first run.
         progress
             Called with a few words at every step.
 
@@ -189,7 +190,13 @@ class Design:
         batch = from_file(self.graph, x)
         started = time.perf_counter()
         throttled = any(seeds)
-        simulator = self.simulator(waves=waves is not None, throttled=throttled, progress=progress)
+        traced = waves is not None or stores is not None
+        simulator = self.simulator(
+            stores=stores is not None,
+            waves=waves is not None,
+            throttled=throttled,
+            progress=progress,
+        )
         built = time.perf_counter()
         inputs = batch.runs
         padded = [*seeds, *[seeds[-1]] * len(inputs)] if seeds else [0] * len(inputs)
@@ -199,7 +206,7 @@ class Design:
         while len(runs) < len(inputs):
             tell(f"simulating {len(runs)}/{len(inputs)}")
             first = len(runs)
-            last = first + (1 if waves is not None and not runs else step)
+            last = first + (1 if traced and not runs else step)
             runs += execute(
                 simulator,
                 machine,
@@ -208,6 +215,7 @@ class Design:
                 self.graph,
                 inputs[first:last],
                 seeds=padded[first:last],
+                stores=stores if first == 0 else None,
                 waves=Path(waves) if waves is not None and first == 0 else None,
             )
         simulated = time.perf_counter()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gen import serial
 from gen.errors import UserError
 from gen.graph import Graph
+from gen.machine import wrapped
 from gen.schedule import Schedule
 from gen.target import Target
 from gen.timing import Prediction
@@ -106,14 +107,15 @@ def _words(design: "Design") -> dict[str, Any]:
     """Each unit's program, as fields and as bits."""
     fields, result = design.machine.fields, {}
     program = design.machine.program or design.program
+    listings = wrapped(program, design.machine.config)
     for unit in UNITS:
         widths = {name: f.width for name, f in fields[unit].items() if f.constant is None}
         fixed = {name: f.constant for name, f in fields[unit].items() if f.constant is not None}
-        packed = [f"{fields[unit].pack(word):x}" for word in program.words[unit]]
+        packed = [f"{fields[unit].pack(word):x}" for word in listings[unit]]
         result[unit] = {
             "bits": widths,
             "constant": fixed,
-            "words": [{n: word[n] for n in widths} for word in program.words[unit]],
+            "words": [{n: word[n] for n in widths} for word in listings[unit]],
             "packed": packed,
         }
     return result
