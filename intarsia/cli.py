@@ -215,7 +215,7 @@ def simulate(
     show(design.graph.name, ("run", ">cycles", ">stalls", ">predicted"), rows[:most])
     if len(rows) > most:
         say(f"and {len(rows) - most} more")
-    say(f"{result.mismatches} mismatches in {len(pairs)} runs, RTL against golden")
+    say(f"{result.mismatches} mismatches in {len(pairs)} run(s), RTL against golden")
     if waves:
         say(f"wrote {folder / 'waves.vcd'}")
     context.exit(FAILED if result.mismatches else 0)
