@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from rtl.config import Config
 
+from .check import check
 from .constants import constants, weight_bits_of
 from .errors import UserError
 from .geometry import candidates, word_bytes_for
@@ -37,10 +38,15 @@ class Compiled:
 
 
 def _planner(
-    graph: Graph, geometry: Geometry, word_bytes: int, axi_bytes: int, weight_bits: int = 8
+    graph: Graph,
+    geometry: Geometry,
+    word_bytes: int,
+    axi_bytes: int,
+    weight_bits: int = 8,
+    fuse: bool = True,
 ):
     """The lowered graph, and a function that plans it within a room."""
-    lowered = lower(graph, geometry)
+    lowered = lower(graph, geometry, fuse=fuse)
     if not lowered.operations:
         raise UserError(f"graph '{graph.name}' has no task that computes anything")
 
@@ -114,8 +120,12 @@ def _resident_words(operations: Sequence[Operation], geometry: Geometry, axi_byt
     return images.resident_words
 
 
-def schedule_on(graph: Graph, config: Config, *, streamed: bool) -> Schedule:
+def schedule_on(
+    graph: Graph, config: Config, *, streamed: bool, fuse: bool = True
+) -> Schedule:
     """The schedule of ``graph`` on a machine that already exists.
+
+    Without ``fuse`` every task is an operation of its own, so that every tensor is stored.
 
     Raises
     ------
@@ -124,7 +134,7 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool) -> Schedule:
     """
     geometry = Geometry(config.rows, config.cols, config.depth, config.lanes)
     sizes = config.word_bytes, config.axi_bytes, config.weight_bits
-    _, attempt = _planner(graph, geometry, *sizes)
+    _, attempt = _planner(graph, geometry, *sizes, fuse)
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)
     return attempt(Room(buffers, config.weight_words), streamed)
 
@@ -178,17 +188,24 @@ def compile_graph(
         if best is None or _better(made, best):
             best = made
     if best is None:
-        if failure is None:
-            raise UserError(
-                f"--multipliers {target.multipliers} is too few: an array needs at least 2"
-            )
         tell("looking for a budget that suffices")
-        enough = _sufficient(graph, target, shapes)
-        raise UserError(
-            f"{failure}; --onchip {target.onchip_bytes // 1024} is too small for "
-            f"'{graph.name}', --onchip {enough} would suffice"
-        )
+        raise _refusal(graph, target, shapes, failure)
+    check(best.schedule)
     return best
+
+
+def _refusal(
+    graph: Graph, target: Target, shapes: Sequence[Geometry], failure: UserError | None
+) -> UserError:
+    """What was too small, and what would do."""
+    if failure is None:
+        few = f"--multipliers {target.multipliers} is too few for an array: 2 would suffice"
+        return UserError(few)
+    enough = _sufficient(graph, target, shapes)
+    return UserError(
+        f"{failure}; --onchip {target.onchip_bytes // 1024} is too small for "
+        f"'{graph.name}', --onchip {enough} would suffice"
+    )
 
 
 def _sufficient(graph: Graph, target: Target, shapes: Sequence[Geometry]) -> int:

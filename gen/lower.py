@@ -1,6 +1,6 @@
 """Lowering: tasks of a graph become operations of the compute path, fused where it saves a pass."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,10 +87,10 @@ def _fusions(graph: Graph) -> tuple[dict[str, _Fusion], set[str]]:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, geometry: Geometry):
+    def __init__(self, graph: Graph, geometry: Geometry, fuse: bool):
         self.graph, self.geometry = graph, geometry
         self.views = dict(views(graph))
-        self.fusions, self.fused = _fusions(graph)
+        self.fusions, self.fused = _fusions(graph) if fuse else ({}, set())
         self.temporaries: dict[str, int] = {}
         self.operations: list[Operation] = []
 
@@ -147,7 +147,7 @@ class _Lowering:
         return view.strides[-1] == 1 and (len(view.shape) == 4 or view.dense)
 
     def _array(self, task: Conv | MatMul) -> None:
-        fusion = self.fusions[task.name]
+        fusion = self.fusions.get(task.name, _Fusion())
         tensors = self.graph.tensors
         if not self._fusable(task, fusion):
             self.fused.discard(fusion.add.name if fusion.add else "")
@@ -202,8 +202,6 @@ class _Lowering:
             self._move(task, f"{task.name}_second", b, copy)
             b = copy
         sink = self.views[task.output]
-        if any(v.strides[-1] != 1 and v.shape[-1] != 1 for v in (b, sink)):
-            raise UserError(f"task '{task.name}' adds a view with a stride; copy it first")
         addition = self._residual(task, task.inputs[0], b)
         self._move(task, task.name, a, sink, second=b, addition=addition)
 
@@ -299,17 +297,40 @@ class _Lowering:
             self._move(task, task.name, source, sink, softmax=softmax)
 
 
-def lower(graph: Graph, geometry: Geometry) -> Lowered:
+def _untangled(lowering: _Lowering, graph: Graph) -> Iterator[Operation]:
+    """No operation reads the storage that it writes: a word that is read must not change. Where a
+    concatenation's parts depend on each other, the part that is read is copied first."""
+    for op in lowering.operations:
+        own = op.sink.storage
+        second = op.residual.place.storage if op.residual else None
+        if own in (op.window.storage, second):
+            name = f"{own}.{op.name}"
+            size = lowering.temporaries.get(own) or graph.tensors[own].size
+            lowering.temporaries[name] = size
+            whole, copy = (View(n, 0, (size,), (1,)) for n in (own, name))
+            yield from copies(f"{op.name}_input", op.tasks, whole, copy, lowering.geometry)
+            if op.window.storage == own:
+                op = replace(op, window=replace(op.window, storage=name))
+            if op.residual is not None and second == own:
+                place = replace(op.residual.place, storage=name)
+                op = replace(op, residual=replace(op.residual, place=place))
+        yield op
+
+
+def lower(graph: Graph, geometry: Geometry, *, fuse: bool = True) -> Lowered:
     """Operations of ``graph`` for an array of ``geometry``.
+
+    With ``fuse``, a product's epilogue takes over the addition and the lookup that follow it.
 
     Raises
     ------
     UserError
         Naming the task that the hardware cannot serve.
     """
-    lowering = _Lowering(graph, geometry)
+    lowering = _Lowering(graph, geometry, fuse)
     for task in graph.tasks:
         lowering.task(task)
+    lowering.operations = list(_untangled(lowering, graph))
     made = {op.sink.storage for op in lowering.operations}
     for name in graph.outputs:
         if name not in made:

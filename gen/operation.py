@@ -69,9 +69,12 @@ class Window:
 
     def spans(self) -> list[tuple[int, int]]:
         """Per source row, the bytes [first, last) of the storage that any pixel reads."""
-        first = self.position
-        last = first + (self.taps - 1) * self.tap_step + (self.pixels - 1) * self.pixel_step
-        low, high = max(0, first), min(self.width, last + self.run)
+        taps = self.tap_step * np.arange(self.taps)
+        pixels = self.pixel_step * np.arange(self.pixels)
+        places = self.position + (pixels[:, None] + taps[None, :]).reshape(-1)
+        inside = places[(places < self.width) & (places + self.run > 0)]
+        low = max(0, int(inside.min(initial=self.width)))
+        high = min(self.width, int((inside + self.run).max(initial=0)))
         start = self.offset - self.position
         rows = [start + (y - self.line) * self.pitch for y in range(self.height)]
         return [(row + low, row + high) for row in rows]

@@ -16,7 +16,7 @@ from .operation import Geometry, Operation
 from .order import groups_per_pixel, written
 from .schedule import EpilogueTokens, FetchPlan, GatherTokens, Phase, Schedule, SendPlan
 
-__all__ = ["Room", "plan"]
+__all__ = ["Room", "completed", "plan"]
 
 OUTPUT_PARTS = 4
 """An output leaves in so many transfers, so that its first part need not wait for its last."""
@@ -331,6 +331,26 @@ class _Planner:
             size = self.storages[stay.storage]
             self.spill_offsets[stay.storage] = self._offset(regions.SPILLS, size)
         self._send(life, regions.SPILLS, self.spill_offsets[stay.storage], 1)
+
+
+def completed(schedule: Schedule, phases: int) -> list[np.ndarray]:
+    """Per lifetime and word, the count of groups stored, or where it is fetched of beats, at which
+    the word is there, after the first ``phases``."""
+    size, ratio = schedule.word_bytes, schedule.word_bytes // schedule.axi_bytes
+    latest = [np.zeros(life.size // size, dtype=np.int64) for life in schedule.lifetimes]
+    beats = 0
+    arrived = iter([i for i, life in enumerate(schedule.lifetimes) if life.fetched])
+    for fetch in schedule.fetches:
+        if fetch.target == TENSOR:
+            life = next(arrived)
+            index = np.arange(1, len(latest[life]) + 1)
+            latest[life][:] = beats + np.minimum(ratio * index, fetch.beats)
+        beats += fetch.beats
+    count = 0
+    for phase in schedule.phases[:phases]:
+        sink = latest[phase.sink]
+        count = written(sink, phase.operation, schedule.geometry, count, size)
+    return latest
 
 
 class _Ring:

@@ -41,6 +41,7 @@ class _Builder:
     draw: st.DrawFn
     tensors: dict[str, Tensor] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
+    wide: bool = False
 
     def tensor(self, shape: tuple[int, ...]) -> Tensor:
         name = f"t{len(self.tensors)}"
@@ -75,8 +76,6 @@ class _Builder:
         wide = self.rng.random() < 0.1
         low, high = (-255, 256) if wide and self.wide else (-128, 128)
         return self.rng.integers(low, high, shape).astype(np.int16)
-
-    wide: bool = False
 
     def conv(self, x: Tensor, kind: str) -> None:
         _, h, w, c = x.shape
@@ -188,11 +187,10 @@ class _Builder:
 
     def concat(self, x: Tensor, others: list[Tensor]) -> None:
         axis = self.integer(1, 3)
-        fits = [
-            t
-            for t in others
-            if len(t.shape) == 4 and t.shape[:axis] + t.shape[axis + 1 :] == x.shape[:axis] + x.shape[axis + 1 :]
-        ]
+        def rest(t: Tensor) -> tuple[int, ...]:
+            return t.shape[:axis] + t.shape[axis + 1 :]
+
+        fits = [t for t in others if len(t.shape) == 4 and rest(t) == rest(x)]
         other = self.draw(st.sampled_from(fits))
         shape = list(x.shape)
         shape[axis] += other.shape[axis]
@@ -234,8 +232,7 @@ class _Builder:
 def graphs(draw: st.DrawFn, *, wide: bool = False, most: int = 5) -> Graph:
     """A graph of up to ``most`` tasks on one input; ``wide`` allows weights with a zero point."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    b = _Builder(rng, draw)
-    b.wide = wide
+    b = _Builder(rng, draw, wide=wide)
     vector = draw(st.integers(0, 5)) == 0
     if vector:
         shape = (1, draw(st.integers(1, 96)))
@@ -253,6 +250,10 @@ def graphs(draw: st.DrawFn, *, wide: bool = False, most: int = 5) -> Graph:
         b.step(kind, x, live)
         if len(b.tasks) > count:
             live.append(b.tensors[b.tasks[-1].output])
+    if len(live) > 2 and draw(st.integers(0, 1)):
+        # A second use of an early tensor, late: where memory is scarce it has to leave meanwhile.
+        b.lookup(live[1])
+        live.append(b.tensors[b.tasks[-1].output])
     if draw(st.integers(0, 3)) == 0 and len(live[-1].shape) == 4 and live[-1].size <= 400:
         x = live[-1]
         flat = b.same(x, (1, x.size))

@@ -1,0 +1,61 @@
+"""RAM machines that are built once and run hundreds of random graphs."""
+
+from functools import cache
+
+from gen.emit import verilog
+from gen.machine import Machine
+from rtl.accelerator import THROTTLES
+from rtl.config import Config
+from sim.verilator import Simulator, build
+
+__all__ = ["MACHINES", "MEMORY_BYTES", "built"]
+
+MEMORY_BYTES = 1 << 20
+
+_COMMON = {
+    "patch_words": 256,
+    "bias_words": 256,
+    "scale_words": 256,
+    "tables": 8,
+    "exponents": 4,
+    "softmax_groups": 256,
+    "program_words": 256,
+    "throttled": True,
+}
+
+MACHINES = {
+    # one row, weights with zero points, eight bytes a beat
+    "row": Config(
+        rows=1, cols=8, depth=5, lanes=4, word_bytes=8, axi_bytes=8, weight_bits=9,
+        buffer_words=(512, 512, 512), weight_words=1024, **_COMMON,
+    ),
+    # three rows, narrow channel, wide buffer words
+    "rows": Config(
+        rows=3, cols=4, depth=3, lanes=2, word_bytes=16, axi_bytes=4,
+        buffer_words=(256, 256, 256), weight_words=2048, **_COMMON,
+    ),
+    # lanes that are no power of two, little weight memory: weights come in blocks
+    "blocks": Config(
+        rows=2, cols=6, depth=4, lanes=3, word_bytes=8, axi_bytes=8,
+        buffer_words=(192, 192, 192), weight_words=160, **_COMMON,
+    ),
+    # next to no buffers: tensors are spilled
+    "scarce": Config(
+        rows=1, cols=4, depth=9, lanes=4, word_bytes=16, axi_bytes=16,
+        buffer_words=(16, 16, 16), weight_words=512, **_COMMON,
+    ),
+}  # fmt: skip
+
+
+@cache
+def built(name: str) -> tuple[Machine, Simulator]:
+    """The machine and its simulator, from the cache after the first time."""
+    machine = Machine.general(MACHINES[name])
+    simulator = build(
+        verilog(machine.accelerator()),
+        channels=1,
+        data_bytes=machine.config.axi_bytes,
+        memory_bytes=MEMORY_BYTES,
+        throttles=len(THROTTLES),
+    )
+    return machine, simulator

@@ -1,0 +1,130 @@
+"""Random graphs on machines that were built before: RTL equals golden, stalls or not."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from gen.check import check
+from gen.compile import schedule_on
+from gen.errors import UserError
+from gen.order import groups_per_pixel
+from gen.program import program
+from gen.schedule import Schedule
+from gen.timing import predict
+from sim import golden
+from sim.execute import execute
+from tests.e2e.machines import MACHINES, built
+from tests.random_graphs import graphs, random_inputs
+
+QUICK, SLOW = 90, 1500
+
+
+def _bins(schedule: Schedule) -> set[str]:
+    """What a schedule exercises."""
+    g = schedule.geometry
+    bins = set()
+    for phase in schedule.phases:
+        op = phase.operation
+        if op.window.pixel_count % g.rows:
+            bins.add("partial rows")
+        if op.outputs % g.cols:
+            bins.add("partial columns")
+        if groups_per_pixel(op, g) * g.lanes != op.outputs:
+            bins.add("partial lanes")
+        if op.weights is not None and op.weights.shape[1] % g.depth:
+            bins.add("partial depth")
+        if op.residual is not None:
+            bins.add("residual addition")
+        if op.weights is not None and op.residual is not None:
+            bins.add("fused addition")
+        if op.table is not None:
+            bins.add("lookup")
+        if op.softmax is not None:
+            bins.add("softmax")
+        if op.maximum:
+            bins.add("maximum")
+        if op.weights is not None and phase.gather.step:
+            bins.add("rows read while others are written")
+        if np.any(op.shift > 0):
+            bins.add("left shift")
+    if len(schedule.phases) > 1:
+        bins.add("several phases")
+    if schedule.streamed:
+        bins.add("weights off chip")
+    if any(life.spilled for life in schedule.lifetimes):
+        bins.add("spilled tensor")
+    return bins
+
+
+WANTED = {
+    "row": {"partial columns", "partial lanes", "partial depth", "lookup", "softmax", "maximum"},
+    "rows": {"partial rows", "residual addition", "several phases", "left shift"},
+    "blocks": {"weights off chip", "fused addition", "rows read while others are written"},
+    "scarce": {"spilled tensor", "residual addition", "weights off chip"},
+}
+
+
+def _property(name: str, examples: int, seed: int) -> Counter:
+    """Runs ``examples`` graphs; returns how many hit each bin, and how many ran."""
+    machine, simulator = built(name)
+    hit: Counter = Counter()
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    @given(
+        graphs(wide=machine.config.weight_bits == 9, most=4 + seed % 3),
+        st.booleans(),
+        st.integers(1, 2**31),
+    )
+    def runs_exactly(graph, streamed, stalls):
+        try:
+            schedule = schedule_on(graph, machine.config, streamed=streamed)
+            compiled = program(schedule)
+            list(machine.load(compiled))
+        except UserError:
+            hit["does not fit"] += 1
+            return
+        check(schedule)
+        inputs = random_inputs(graph, stalls)
+        expected = golden.run(graph, inputs)
+        runs = execute(
+            simulator, machine, schedule, compiled, graph, [inputs, inputs], seeds=[0, stalls]
+        )
+        for run in runs:
+            for output in graph.outputs:
+                np.testing.assert_array_equal(run.outputs[output], expected[output])
+        predicted = predict(schedule, machine.config).cycles
+        hit["predicted exactly"] += predicted == runs[0].cycles
+        hit["ran"] += 1
+        hit.update(_bins(schedule))
+
+    runs_exactly()
+    return hit
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_rtl_equals_golden_on_random_graphs_with_and_without_stalls(name):
+    hit = _property(name, QUICK, seed=0)
+    print(f"{name}: {dict(hit)}")
+    assert hit["ran"] >= QUICK // 2
+    assert hit["predicted exactly"] >= 0.8 * hit["ran"]
+    missing = WANTED[name] - {bin for bin, count in hit.items() if count}
+    assert not missing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MACHINES)
+def test_rtl_equals_golden_on_thousands_of_random_graphs(name):
+    hit = _property(name, SLOW, seed=1)
+    print(f"{name}: {dict(hit)}")
+    assert hit["ran"] >= SLOW // 2
