@@ -343,8 +343,9 @@ def bench(context: click.Context, name: str, json_path: str | None) -> None:
         for one in measure(NAMES if name == "all" else (name,), progress=tell):
             results.append(one)
     rows = [row for row, _ in results]
-    headings = [key if isinstance(value, str) else f">{key}" for key, value in rows[0].items()]
-    show("RTL of the specialised machine", headings, [tuple(row.values()) for row in rows])
+    figures = [(key, *(row[key] for row in rows)) for key in rows[0] if key != "workload"]
+    headings = ("", *(f">{row['workload']}" for row in rows))
+    show("RTL of the specialised machine", headings, figures)
     for row, compared in results:
         say(f"{row['workload']} on {row['multipliers']}: mismatches over {compared}")
     if json_path is not None:

@@ -75,7 +75,7 @@ def demo(folder: Path, digits: int, progress: Callable[[str], None]) -> Demo:
         simulation=simulation,
         folder=folder,
         waves=kept,
-        report=design.report(folder),
+        report=design.report(folder, {row.name: row.measured for row in rows}),
         layers=rows,
         digits=count,
         accuracy=float((guesses == labels[:count]).mean()),

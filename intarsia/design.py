@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gen.compile import compile_graph, machine_for
+from gen.check import check
+from gen.compile import Compiled, compile_graph, machine_for
 from gen.emit import verilog
 from gen.errors import UserError
 from gen.frontends import load as load_model
@@ -239,12 +240,31 @@ class Design:
         write_folder(self, folder)
         return folder
 
-    def report(self, directory: str | os.PathLike[str]) -> Path:
-        """Write ``report.json`` and ``report.html`` into ``directory``; returns the latter."""
+    def report(
+        self,
+        directory: str | os.PathLike[str],
+        measured: Mapping[str, int] | None = None,
+    ) -> Path:
+        """Write ``report.json`` and ``report.html`` into ``directory``.
+
+        Parameters
+        ----------
+        measured
+            Cycles by operation, and of ``outputs``, as :mod:`intarsia.layers` measures them.
+
+        Returns
+        -------
+        Path
+            The page.
+        """
         from gen import report
 
         folder = Path(directory)
-        report.write(self, folder)
+        parts = (self.graph, self.target, self.schedule, self.program, self.machine)
+        try:
+            report.write(Compiled(*parts, self.prediction), folder, measured)
+        except OSError as error:
+            raise UserError(f"cannot write '{folder}': {error.strerror or error}") from error
         return folder / "report.html"
 
 
@@ -299,6 +319,7 @@ def load(directory: str | os.PathLike[str]) -> Design:
     design = Design(**parts)
     with _damage_told(Path(directory)):
         design.graph.check()
+        check(design.schedule)
         assert design.machine
         missing = {*design.graph.inputs, *design.graph.outputs} - {*design.schedule.offchip}
         if missing:
