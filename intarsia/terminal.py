@@ -32,7 +32,8 @@ def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) 
     table = Table(title=title, title_justify="left")
     for heading in headings:
         right = heading.startswith(">")
-        table.add_column(heading.lstrip(">"), justify="right" if right else "left")
+        justify = "right" if right else "left"
+        table.add_column(heading.lstrip(">"), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     _console().print(table, markup=False)

@@ -122,6 +122,14 @@ def test_doctor_finds_what_is_installed():
     assert re.search(r"nextpnr-ecp5", result.stdout)
 
 
+def test_report_writes_a_page_beside_the_design(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    result = run("report", tmp_path / "copy")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "copy" / "report.json").read_text())
+    assert "<html" in (tmp_path / "copy" / "report.html").read_text()
+
+
 # Bad models
 
 
