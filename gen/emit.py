@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from amaranth import Signal, Value
 from amaranth.lib import wiring
 
 from rtl.accelerator import Accelerator
@@ -150,7 +151,13 @@ def component_rtlil(component: wiring.Component, name: str) -> str:
 
     Members of interfaces have single underscores: ``axi_arvalid``, ``i_payload``.
     """
-    text = convert(component, name=name, emit_src=False)
+    ports = {}
+    for path, _, value in component.signature.flatten(component):
+        value = Value.cast(value)
+        # A stream that is always ready has a constant there, which is no port.
+        if isinstance(value, Signal):
+            ports["__".join(map(str, path))] = (value, None)
+    text = convert(component, name=name, ports=ports, emit_src=False)
     text = re.sub(rf"\\{name}\.([\w.]+)", lambda found: rf"\{found[1].replace('.', '_')}", text)
     return _readable(text)
 
