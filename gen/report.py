@@ -1,0 +1,499 @@
+"""Report: what a schedule does and when, as data and as a page to look at.
+
+``python docs/make_pictures.py`` redraws the pictures of the documentation with :func:`gantt_svg`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Protocol
+
+import jinja2
+
+from rtl.accelerator import Accelerator
+from rtl.config import UNITS
+from rtl.fetch import TENSOR
+from rtl.fetch import WEIGHTS as WEIGHT_WORDS
+
+from . import serial
+from .chart import chart
+from .graph import Graph
+from .machine import Machine
+from .operation import Operation
+from .program import Program
+from .schedule import FetchPlan, Schedule, SendPlan
+from .target import Target
+from .timing import Prediction, Span
+
+__all__ = ["Reportable", "gantt_svg", "report", "write"]
+
+REGIONS = ("inputs", "outputs", "weights", "spills")
+ROWS = ("fetch", "gather", "core", "epilogue", "send")
+
+
+class Reportable(Protocol):
+    """A :class:`gen.compile.Compiled`, or whatever else has its members."""
+
+    @property
+    def graph(self) -> Graph: ...
+
+    @property
+    def target(self) -> Target: ...
+
+    @property
+    def schedule(self) -> Schedule: ...
+
+    @property
+    def program(self) -> Program: ...
+
+    @property
+    def machine(self) -> Machine: ...
+
+    @property
+    def prediction(self) -> Prediction: ...
+
+
+class _Waits:
+    """What each word's tokens wait for, in words."""
+
+    def __init__(self, schedule: Schedule):
+        g = schedule.geometry
+        self.schedule = schedule
+        self.stored_ends = [phase.stored for phase in schedule.phases]
+        operations = [phase.operation for phase in schedule.phases]
+        self.passes = [op.passes(g) * op.tiles(g) for op in operations]
+        self.passed_ends = list(accumulate(self.passes))
+        self.fetched_ends = list(accumulate(plan.beats for plan in schedule.fetches))
+
+    def stored(self, count: int) -> str:
+        index = bisect_left(self.stored_ends, count)
+        phase = self.schedule.phases[index]
+        done, total = count - phase.stored_before, phase.stored - phase.stored_before
+        return f"{phase.operation.name} has stored {_of(done, total)} groups"
+
+    def fetched(self, count: int) -> str:
+        index = bisect_left(self.fetched_ends, count)
+        plan = self.schedule.fetches[index]
+        done = count - self.fetched_ends[index] + plan.beats
+        return f"{_of(done, plan.beats)} beats of {transfer_name(plan)} have arrived"
+
+    def passed(self, count: int) -> str:
+        index = bisect_left(self.passed_ends, count)
+        done = count - self.passed_ends[index] + self.passes[index]
+        name = self.schedule.phases[index].operation.name
+        return f"the core has ended {_of(done, self.passes[index])} passes of {name}"
+
+    def gathered(self, count: int) -> str:
+        return f"gather has read all of {self.schedule.phases[count - 1].operation.name}"
+
+    def sent(self, count: int) -> str:
+        return f"{self.schedule.sends[count - 1].name} has left"
+
+    def gather(self, index: int) -> list[str]:
+        phase = self.schedule.phases[index]
+        tokens, result = phase.gather, []
+        rows = sorted(phase.operation.window.touched_rows())
+        counts = [min(tokens.need + tokens.step * y, tokens.limit) for y in rows]
+        progress = self.fetched if tokens.fetched else self.stored
+        if tokens.start:
+            result.append(f"starts once {self.stored(tokens.start)}")
+        if counts and counts[0] > 0:
+            which = "row" if counts[0] == counts[-1] else "first row"
+            result.append(f"{which} once {progress(counts[0])}")
+        if counts and counts[-1] > counts[0]:
+            result.append(f"last row once {progress(counts[-1])}")
+        return result
+
+    def core(self, index: int) -> list[str]:
+        phase = self.schedule.phases[index]
+        result = ["patches from gather"]
+        if phase.need:
+            which = "weights of the first pass" if phase.pass_need else "weights"
+            result.append(f"{which} once {self.fetched(phase.need)}")
+        if phase.pass_need:
+            result.append(f"{phase.pass_need:,} more beats for each next pass")
+        return result
+
+    def epilogue(self, index: int) -> list[str]:
+        tokens, result = self.schedule.phases[index].epilogue, ["sums from the core"]
+        for progress in ("stored", "fetched", "sent"):
+            count = getattr(tokens, progress)
+            if count:
+                result.append(f"starts once {getattr(self, progress)(count)}")
+        return result
+
+    def fetch(self, index: int) -> list[str]:
+        plan = self.schedule.fetches[index]
+        return [
+            f"starts once {getattr(self, progress)(getattr(plan, progress))}"
+            for progress in ("gathered", "passed", "stored", "sent")
+            if getattr(plan, progress)
+        ]
+
+    def send(self, index: int) -> list[str]:
+        return [f"starts once {self.stored(self.schedule.sends[index].stored)}"]
+
+
+def _of(done: int, total: int) -> str:
+    return f"all {total:,}" if done == total else f"{done:,} of {total:,}"
+
+
+def transfer_name(plan: FetchPlan | SendPlan) -> str:
+    """What a transfer moves."""
+    if isinstance(plan, SendPlan) or plan.target == TENSOR:
+        return plan.name
+    return f"{plan.name}'s {'weights' if plan.target == WEIGHT_WORDS else 'biases'}"
+
+
+class _Report:
+    def __init__(self, compiled: Reportable, measured: Mapping[str, int]):
+        self.compiled, self.measured = compiled, measured
+        self.graph, self.target = compiled.graph, compiled.target
+        self.schedule, self.prediction = compiled.schedule, compiled.prediction
+        self.operations = [phase.operation for phase in self.schedule.phases]
+        self.makers = {}
+        for phase in self.schedule.phases:
+            storage = self.schedule.lifetimes[phase.sink].storage
+            self.makers[storage] = phase.operation.tasks[0]
+        self.leads = {op.name: op.tasks[0] for op in self.operations}
+
+    @cached_property
+    def spans(self) -> dict[str, dict[int, Span]]:
+        result: dict[str, dict[int, Span]] = {unit: {} for unit in ROWS}
+        for span in self.prediction.spans:
+            result[span.unit][span.index] = span
+        return result
+
+    @cached_property
+    def phase_cycles(self) -> list[int]:
+        """From the last store of the phase before (or the start) to its own last store."""
+        ends = [self.spans["epilogue"][i].last for i in range(len(self.operations))]
+        return [end - before for before, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+    def _array_cycles(self, op: Operation) -> int:
+        g = self.schedule.geometry
+        return op.tiles(g) * op.passes(g) * op.words(g)
+
+    def _lifetime_of(self, plan: FetchPlan | SendPlan) -> int:
+        """The stay that a transfer fills or empties."""
+        lives = enumerate(self.schedule.lifetimes)
+        here = [
+            i
+            for i, life in lives
+            if life.storage == plan.name
+            and life.buffer == plan.buffer
+            and life.address <= plan.address < life.address + life.size
+        ]
+        if isinstance(plan, SendPlan):
+            return here[-1]
+        twins = [p for p in self.schedule.fetches if p.target == TENSOR and p.name == plan.name]
+        order = [i for i, x in enumerate(self.schedule.lifetimes) if x.storage == plan.name]
+        fetched = [i for i in order if self.schedule.lifetimes[i].fetched]
+        return fetched[next(n for n, twin in enumerate(twins) if twin is plan)]
+
+    def _task_of(self, plan: FetchPlan | SendPlan) -> str | None:
+        """The task that a transfer is for: whose weights, the reader, or the maker."""
+        if isinstance(plan, SendPlan):
+            return self.makers.get(plan.name)
+        if plan.target != TENSOR:
+            return self.leads[plan.name]
+        life = self._lifetime_of(plan)
+        for phase in self.schedule.phases:
+            if life in (phase.source, phase.residual):
+                return phase.operation.tasks[0]
+        return self.makers.get(plan.name)
+
+    @cached_property
+    def transfer_bytes(self) -> dict[str, tuple[int, int]]:
+        """Bytes read and written for each task."""
+        result: dict[str, tuple[int, int]] = {}
+        for plan in (*self.schedule.fetches, *self.schedule.sends):
+            task, size = self._task_of(plan), plan.beats * self.schedule.axi_bytes
+            if task is not None:
+                read, wrote = result.get(task, (0, 0))
+                is_send = isinstance(plan, SendPlan)
+                result[task] = (read, wrote + size) if is_send else (read + size, wrote)
+        return result
+
+    def _roofline(self, macs: int, moved: int) -> int:
+        bandwidth = self.target.offchip_bytes_per_cycle
+        return max(-(-macs // self.target.multipliers), -(-moved // bandwidth))
+
+    def _rates(self, macs: int, moved: int, cycles: int) -> dict[str, Any]:
+        limit = self._roofline(macs, moved)
+        efficiency = macs / self.target.multipliers / cycles if macs and cycles else None
+        return {
+            "roofline_cycles": limit,
+            "efficiency": None if efficiency is None else round(efficiency, 4),
+            "roofline_efficiency": round(limit / cycles, 4) if limit and cycles else None,
+        }
+
+    def tasks(self) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for task in self.graph.tasks:
+            used = [i for i, op in enumerate(self.operations) if task.name in op.tasks]
+            led = [i for i in used if self.operations[i].tasks[0] == task.name]
+            cycles = sum(self.phase_cycles[i] for i in led)
+            macs = task.macs(self.graph)
+            read, wrote = self.transfer_bytes.get(task.name, (0, 0))
+            host = self.operations[used[0]].tasks[0] if used and not led else None
+            units = ("gather", "core", "epilogue")
+            found = [self.spans[unit][i] for unit in units for i in used]
+            entry = {
+                "kind": task.kind,
+                "output": list(self.graph.tensors[task.output].shape),
+                "macs": macs,
+                "weight_bytes": task.weight_bytes(),
+                "phases": [self.operations[i].name for i in used],
+                "fused_into": host,
+                "first": min((span.first for span in found), default=None),
+                "last": max((span.last for span in found), default=None),
+                "cycles": cycles,
+                "array_cycles": sum(self._array_cycles(self.operations[i]) for i in led),
+                "lanes": max(
+                    (min(self.schedule.geometry.lanes, self.operations[i].outputs) for i in used),
+                    default=0,
+                ),
+                "offchip_read": read,
+                "offchip_written": wrote,
+                **self._rates(macs, read + wrote, cycles),
+            }
+            names = [self.operations[i].name for i in led]
+            if led and all(name in self.measured for name in names):
+                entry["measured_cycles"] = sum(self.measured[name] for name in names)
+            result[task.name] = entry
+        return result
+
+    def onchip(self) -> dict[str, int]:
+        """Bytes of each memory."""
+        schedule, machine = self.schedule, self.compiled.machine
+        config, g = machine.config, self.schedule.geometry
+        widths = Accelerator.load_widths(config, machine.fields)
+        result = {f"buffer {i}": size for i, size in enumerate(schedule.buffer_bytes)}
+        result["weights"] = schedule.weight_words * g.cols * g.depth
+        depths = {"bias": config.bias_words, "scale": config.scale_words}
+        depths |= {"table": 256 * config.tables, "exponent": 256 * config.exponents}
+        words = self.compiled.program.words
+        depths |= {unit: len(words[unit]) for unit in UNITS}
+        sizes = {name: -(-depth * widths[name] // 8) for name, depth in depths.items()}
+        result |= {n: sizes[n] for n in ("bias", "scale", "table", "exponent") if sizes[n]}
+        result["schedule"] = sum(sizes[unit] for unit in UNITS)
+        return result
+
+    def offchip(self) -> dict[str, dict[str, int]]:
+        """Bytes read and written, and the size, of each region."""
+        schedule = self.schedule
+        result = {
+            name: {"size": size, "read": 0, "written": 0}
+            for name, size in zip(REGIONS, schedule.region_bytes, strict=True)
+        }
+        for plan in schedule.fetches:
+            result[REGIONS[plan.region]]["read"] += plan.beats * schedule.axi_bytes
+        for plan in schedule.sends:
+            result[REGIONS[plan.region]]["written"] += plan.beats * schedule.axi_bytes
+        return result
+
+    def totals(self) -> dict[str, Any]:
+        g, schedule, graph = self.schedule.geometry, self.schedule, self.graph
+        regions, cycles = self.offchip(), self.prediction.cycles
+        needed = sum(graph.tensors[name].size for name in (*graph.inputs, *graph.outputs))
+        if schedule.streamed:
+            needed += sum(task.weight_bytes() for task in graph.tasks)
+        result = {
+            "geometry": {"rows": g.rows, "cols": g.cols, "depth": g.depth},
+            "multipliers": g.multipliers,
+            "lanes": g.lanes,
+            "macs": graph.macs(),
+            "weight_bytes": sum(task.weight_bytes() for task in graph.tasks),
+            "weights_streamed": schedule.streamed,
+            "cycles": cycles,
+            "outputs_cycles": cycles - sum(self.phase_cycles),
+            **self._rates(graph.macs(), needed, cycles),
+            "onchip_bytes": schedule.onchip_bytes,
+            "onchip": self.onchip(),
+            "offchip_read": sum(region["read"] for region in regions.values()),
+            "offchip_written": sum(region["written"] for region in regions.values()),
+            "offchip": regions,
+        }
+        names = [op.name for op in self.operations]
+        if names and all(name in self.measured for name in (*names, "outputs")):
+            result["measured_cycles"] = sum(self.measured[n] for n in (*names, "outputs"))
+        return result
+
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        waits = _Waits(self.schedule)
+        plans = {"fetch": self.schedule.fetches, "send": self.schedule.sends}
+        result: dict[str, list[dict[str, Any]]] = {}
+        for unit, spans in self.spans.items():
+            result[unit] = []
+            for index, span in sorted(spans.items()):
+                entry: dict[str, Any] = {"name": span.name}
+                if unit in plans:
+                    plan = plans[unit][index]
+                    entry["name"] = transfer_name(plan)
+                    entry["task"] = self._task_of(plan)
+                    entry["region"] = REGIONS[plan.region]
+                    entry["bytes"] = plan.beats * self.schedule.axi_bytes
+                else:
+                    entry["task"] = self.operations[index].tasks[0]
+                entry |= {"first": span.first, "last": span.last}
+                entry["waits"] = getattr(waits, unit)(index)
+                result[unit].append(entry)
+        return result
+
+    def lifetimes(self) -> list[dict[str, Any]]:
+        """Each stay from its first write, or beat fetched, to its last use."""
+        schedule, spans = self.schedule, self.spans
+        starts: list[list[int]] = [[] for _ in schedule.lifetimes]
+        ends: list[list[int]] = [[] for _ in schedule.lifetimes]
+        for i, phase in enumerate(schedule.phases):
+            starts[phase.sink].append(spans["epilogue"][i].first)
+            ends[phase.sink].append(spans["epilogue"][i].last)
+            ends[phase.source].append(spans["gather"][i].last)
+            if phase.residual is not None:
+                ends[phase.residual].append(spans["epilogue"][i].last)
+        for unit, plans in (("fetch", schedule.fetches), ("send", schedule.sends)):
+            for i, plan in enumerate(plans):
+                if isinstance(plan, FetchPlan) and plan.target != TENSOR:
+                    continue
+                life = self._lifetime_of(plan)
+                if unit == "fetch":
+                    starts[life].append(spans[unit][i].first)
+                ends[life].append(spans[unit][i].last)
+        return [
+            {
+                "storage": life.storage,
+                "task": self.makers.get(life.storage),
+                "buffer": life.buffer,
+                "address": life.address,
+                "size": life.size,
+                "first": min(starts[i], default=0),
+                "last": max(ends[i], default=0),
+                "fetched": life.fetched,
+                "spilled": life.spilled,
+            }
+            for i, life in enumerate(schedule.lifetimes)
+        ]
+
+    def weight_blocks(self) -> list[dict[str, Any]]:
+        """Streamed weights in their memory, each block until its phase ends or it is replaced."""
+        schedule, g = self.schedule, self.schedule.geometry
+        weight_beats = self.compiled.program.constants.weight_beats
+        phases = {op.name: i for i, op in enumerate(self.operations)}
+        blocks: list[dict[str, Any]] = []
+        live: list[dict[str, Any]] = []
+        for i, plan in enumerate(schedule.fetches):
+            if plan.target != WEIGHT_WORDS:
+                continue
+            block = {
+                "name": transfer_name(plan),
+                "task": self.leads[plan.name],
+                "address": plan.address * g.cols * g.depth,
+                "size": plan.beats // weight_beats * g.cols * g.depth,
+                "first": self.spans["fetch"][i].first,
+                "last": self.spans["core"][phases[plan.name]].last,
+            }
+            low, high = block["address"], block["address"] + block["size"]
+            kept = []
+            for other in live:
+                if other["address"] < high and low < other["address"] + other["size"]:
+                    other["last"] = max(other["first"], min(other["last"], block["first"] - 1))
+                else:
+                    kept.append(other)
+            live = [*kept, block]
+            blocks.append(block)
+        return blocks
+
+    def run(self) -> dict[str, Any]:
+        target = self.target
+        return {
+            "name": self.graph.name,
+            "target": {
+                "multipliers": target.multipliers,
+                "onchip_bytes": target.onchip_bytes,
+                "offchip_bytes_per_cycle": target.offchip_bytes_per_cycle,
+                "memory": target.memory,
+            },
+            "totals": self.totals(),
+            "tasks": self.tasks(),
+            "rows": self.rows(),
+            "lifetimes": self.lifetimes(),
+            "weight_blocks": self.weight_blocks(),
+            "measured": dict(self.measured),
+        }
+
+
+def report(compiled: Reportable, measured: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Figures of a compiled design, of nothing but JSON types.
+
+    Parameters
+    ----------
+    compiled
+        A :class:`gen.compile.Compiled`, or a design.
+    measured
+        Measured cycles of each operation and of ``"outputs"``, as in :class:`intarsia.layers.Layer`.
+
+    Returns
+    -------
+    dict
+        ``tasks`` by name, ``totals``, ``rows`` (per unit, what it does from which cycle to which,
+        and what each waits for), ``lifetimes`` (what lies in which buffer from when to when) and
+        ``weight_blocks`` (the same for streamed weights).
+
+        A task's ``cycles`` reach from the last store of the operation before it (or the start) to
+        its own last store; with ``outputs_cycles`` they add up to the total. A task that is fused
+        into another counts there. ``efficiency`` is MACs / the target's multipliers / cycles;
+        ``roofline_efficiency`` is ``roofline_cycles``, the larger of MACs / multipliers and
+        off-chip bytes / bytes per cycle, / cycles. ``array_cycles`` are those in which the array
+        multiplies, partial tiles included.
+    """
+    return _Report(compiled, measured or {}).run()
+
+
+def _environment() -> jinja2.Environment:
+    def share(value: float | None, digits: int = 1) -> str:
+        return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+    def count(value: int | None) -> str:
+        return "–" if value is None else f"{value:,}"
+
+    def size(value: int) -> str:
+        return f"{value:,} B" if value < 10_000 else f"{value / 1024:,.1f} KB"
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"share": share, "count": count, "size": size}
+    return environment
+
+
+def gantt_svg(compiled: Reportable) -> str:
+    """The schedule as a picture: an SVG of its own, for light and dark pages."""
+    data = report(compiled)
+    template = _environment().get_template("chart.html")
+    return template.render(data=data, chart=chart(data, panels=False), standalone=True)
+
+
+def write(
+    compiled: Reportable, folder: str | Path, measured: Mapping[str, int] | None = None
+) -> None:
+    """Write ``report.json`` and ``report.html`` into ``folder``, which exists.
+
+    Parameters
+    ----------
+    measured
+        As for :func:`report`.
+    """
+    data = report(compiled, measured)
+    page = _environment().get_template("report.html").render(
+        data=data, chart=chart(data, panels=True), standalone=False
+    )
+    folder = Path(folder)
+    (folder / "report.json").write_text(serial.text(data) + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(page, encoding="utf-8")
