@@ -80,10 +80,8 @@ async def passes(dut):
             while word == words - 1 and len(steps) < free:
                 steps.append(None)
             dots = patches[:, patch] @ weights[weight].T
-            if word == 0:
-                sums = dots
-            else:
-                sums = np.maximum(sums, dots) if maximum else sums + dots
+            joined = np.maximum(sums, dots) if maximum else sums + dots
+            sums = joined if word else dots
             steps.append(
                 {
                     "patch": patch,
