@@ -118,11 +118,7 @@ class _Allocator:
 
     def _place(self, name: str, now: int, needed: set[str], fetched: bool) -> None:
         while (choice := self._choose(name, now)) is None:
-            victims = [
-                n
-                for n in self.here
-                if n not in needed and n not in self._unfinished(now)
-            ]
+            victims = [n for n in self.here if n not in needed and n not in self._unfinished(now)]
             if not victims:
                 raise self._too_small(now, needed | {name})
             victim = max(victims, key=lambda n: min(u for u in self.uses[n] if u >= now))

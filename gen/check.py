@@ -59,13 +59,10 @@ def _uses(schedule: Schedule) -> None:
         sink = schedule.lifetimes[phase.sink]
         if starts.min() < 0 or (starts + counts).max() > sink.size:
             _fail(phase, "epilogue", f"writes outside '{sink.storage}'")
-        if phase.residual is not None:
-            if (
-                schedule.lifetimes[phase.residual].buffer
-                == schedule.lifetimes[phase.source].buffer
-            ):
-                _fail(phase, "epilogue", "reads its second operand from the buffer being gathered")
         source = schedule.lifetimes[phase.source]
+        second = None if phase.residual is None else schedule.lifetimes[phase.residual]
+        if second is not None and second.buffer == source.buffer:
+            _fail(phase, "epilogue", "reads its second operand from the buffer being gathered")
         for low, high in op.window.spans():
             if high > low and (low < 0 or high > source.size):
                 _fail(phase, "gather", f"reads outside '{source.storage}'")

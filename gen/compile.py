@@ -120,9 +120,7 @@ def _resident_words(operations: Sequence[Operation], geometry: Geometry, axi_byt
     return images.resident_words
 
 
-def schedule_on(
-    graph: Graph, config: Config, *, streamed: bool, fuse: bool = True
-) -> Schedule:
+def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = True) -> Schedule:
     """The schedule of ``graph`` on a machine that already exists.
 
     Without ``fuse`` every task is an operation of its own, so that every tensor is stored.

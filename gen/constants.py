@@ -105,9 +105,7 @@ def _scale_words(op: Operation, lanes: int) -> list[int]:
     if _uniform(op):
         multiplier, shift = multiplier[:1], shift[:1]
     units = multiplier.astype(np.int64) | ((shift.astype(np.int64) & 63) << 31)
-    return [
-        sum(int(v) << (37 * i) for i, v in enumerate(word)) for word in _grouped(units, lanes)
-    ]
+    return [sum(int(v) << (37 * i) for i, v in enumerate(word)) for word in _grouped(units, lanes)]
 
 
 class _Pool:

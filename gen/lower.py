@@ -139,11 +139,13 @@ class _Lowering:
         )
 
     def _fusable(self, task: Task, fusion: _Fusion) -> bool:
-        """Whether the second operand lies as the epilogue reads it."""
+        """Whether the second operand lies as the epilogue reads it, apart from what is gathered."""
         if fusion.add is None:
             return True
         other = next(n for n in fusion.add.inputs if n != task.output)
         view = self.views[other]
+        if view.storage == self.views[task.inputs[0]].storage:
+            return False
         return view.strides[-1] == 1 and (len(view.shape) == 4 or view.dense)
 
     def _array(self, task: Conv | MatMul) -> None:

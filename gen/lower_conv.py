@@ -60,9 +60,9 @@ def convolutions(
         weights = np.zeros((count * out_group, height, width, span), dtype=np.int16)
         for g in range(count):
             own = task.weights[(first + g) * out_group : (first + g + 1) * out_group]
-            weights[g * out_group : (g + 1) * out_group, ..., g * per_group :][
-                ..., :per_group
-            ] = own
+            weights[g * out_group : (g + 1) * out_group, ..., g * per_group :][..., :per_group] = (
+                own
+            )
         whole_row = span == channels == right and task.dilation[1] == 1
         chosen = slice(first * out_group, (first + count) * out_group)
         position = -left * right
@@ -98,8 +98,11 @@ def convolutions(
                 zero=y.zero_point,
                 clamp=task.clamp,
                 sink=_sink(sink, channel=first * out_group),
-                macs=y.shape[1] * y.shape[2] * int(np.prod(task.weights.shape[1:]))
-                * count * out_group,
+                macs=y.shape[1]
+                * y.shape[2]
+                * int(np.prod(task.weights.shape[1:]))
+                * count
+                * out_group,
             )
         )
     return result

@@ -84,7 +84,9 @@ def wrapped(program: Program, config: Config) -> dict[str, tuple[Word, ...]]:
     """The program's words with addresses and tokens modulo their widths in the machine."""
     widths = {"address": config.address_bits, "need": config.token_bits}
     wrapped = {name: 1 << width for name, width in widths.items()}
-    gather = tuple(w | {n: w[n] % size for n, size in wrapped.items()} for w in program.words["gather"])
+    gather = tuple(
+        w | {n: w[n] % size for n, size in wrapped.items()} for w in program.words["gather"]
+    )
     return {unit: program.words[unit] for unit in UNITS} | {"gather": gather}
 
 
@@ -112,7 +114,9 @@ def specialise(machine: Machine, program: Program) -> Machine:
         machine.config,
         loadable=False,
         links=_links(program),
-        weight_words=max(machine.config.weight_words if machine.config.streamed else 1, len(c.weights)),
+        weight_words=max(
+            machine.config.weight_words if machine.config.streamed else 1, len(c.weights)
+        ),
         bias_words=c.bias_words,
         scale_words=c.scale_words,
         tables=len(c.tables) // 256,

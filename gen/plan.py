@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -162,15 +162,15 @@ class _Planner:
         beats = -(-self.storages[stay.storage] // self.axi_bytes)
         ratio = self.word_bytes // self.axi_bytes
         edges = np.linspace(0, beats, min(parts, beats) + 1).astype(int)
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise(edges.tolist()):
             self.sends.append(
                 SendPlan(
                     name=stay.storage,
                     region=region,
-                    offset=offset + int(first) * self.axi_bytes,
-                    beats=int(last - first),
+                    offset=offset + first * self.axi_bytes,
+                    beats=last - first,
                     buffer=stay.buffer,
-                    address=stay.address + int(first) * self.axi_bytes,
+                    address=stay.address + first * self.axi_bytes,
                     stored=int(self.latest[life][first // ratio : -(-last // ratio)].max()),
                 )
             )
@@ -233,7 +233,9 @@ class _Planner:
         need = self.fetched + (per_pass if single else passes * per_pass)
         for n in range(passes if single else 1):
             size = words if single else passes * words
-            address, passed = ring.block(first, n, size, before + n + 1 if single else self.passed[i])
+            address, passed = ring.block(
+                first, n, size, before + n + 1 if single else self.passed[i]
+            )
             offset = c.weight_offset[i] + n * per_pass * self.axi_bytes
             count = size * c.weight_beats
             self._fetch_block(op.name, offset, count, WEIGHTS, address, passed)
@@ -277,9 +279,7 @@ class _Planner:
             epilogue = self._epilogue_tokens(i, bias)
             sink = a.sinks[i]
             before = self.stored[i - 1] if i else 0
-            after = written(
-                self.latest[sink], op, self.geometry, before, self.word_bytes
-            )
+            after = written(self.latest[sink], op, self.geometry, before, self.word_bytes)
             assert after == self.stored[i]
             name = lives[sink].storage
             if i == finished.get(name):
@@ -308,7 +308,7 @@ class _Planner:
             geometry=self.geometry,
             word_bytes=self.word_bytes,
             axi_bytes=self.axi_bytes,
-            buffer_bytes=tuple(max(2 * self.word_bytes, -(-p // (2 * self.word_bytes)) * 2 * self.word_bytes) for p in a.peaks),
+            buffer_bytes=tuple(_even(peak, 2 * self.word_bytes) for peak in a.peaks),
             phases=tuple(phases),
             lifetimes=lives,
             fetches=tuple(self.fetches),
@@ -331,6 +331,11 @@ class _Planner:
             size = self.storages[stay.storage]
             self.spill_offsets[stay.storage] = self._offset(regions.SPILLS, size)
         self._send(life, regions.SPILLS, self.spill_offsets[stay.storage], 1)
+
+
+def _even(size: int, unit: int) -> int:
+    """``size`` rounded up to a positive multiple of ``unit``."""
+    return max(1, -(-size // unit)) * unit
 
 
 def completed(schedule: Schedule, phases: int) -> list[np.ndarray]:
@@ -385,9 +390,7 @@ class _Ring:
             (p for a, s, p in self.blocks if a < address + size and address < a + s), default=0
         )
         self.blocks = [
-            (a, s, p)
-            for a, s, p in self.blocks
-            if not (address <= a and a + s <= address + size)
+            (a, s, p) for a, s, p in self.blocks if not (address <= a and a + s <= address + size)
         ]
         self.blocks.append((address, size, last_pass))
         return address, passed
@@ -434,9 +437,7 @@ def plan(
     ).run()
 
 
-def _split(
-    operations: Sequence[Operation], geometry: Geometry, room: Room
-) -> list[Operation]:
+def _split(operations: Sequence[Operation], geometry: Geometry, room: Room) -> list[Operation]:
     """Operations whose weights do not fit at once, cut into blocks of output channels."""
     identities = len({op.unit for op in operations if op.weights is None})
     free = room.weight_words - identities

@@ -88,6 +88,13 @@ def _core(phase: Phase, g: Geometry) -> Word:
     }
 
 
+ADDITION_FIELDS = (
+    *("residual_buffer", "residual_address", "residual_pixel", "residual_row"),
+    *("zero_a", "multiplier_a", "shift_a", "zero_b", "multiplier_b", "shift_b"),
+    *("multiplier_out", "shift_out", "zero_out", "low_out", "high_out"),
+)
+
+
 def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
     op, g = phase.operation, schedule.geometry
     sink = schedule.lifetimes[phase.sink]
@@ -122,12 +129,7 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
     }
     if op.softmax is not None:
         word["row_groups"] = op.softmax[0] * per_pixel - 1
-    added = dict.fromkeys(
-        ("residual_buffer", "residual_address", "residual_pixel", "residual_row")
-        + ("zero_a", "multiplier_a", "shift_a", "zero_b", "multiplier_b", "shift_b")
-        + ("multiplier_out", "shift_out", "zero_out", "low_out", "high_out"),
-        0,
-    )
+    added = dict.fromkeys(ADDITION_FIELDS, 0)
     if op.residual is not None and phase.residual is not None:
         r, life = op.residual, schedule.lifetimes[phase.residual]
         added |= {
@@ -200,9 +202,7 @@ def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
     g, c = schedule.geometry, compiled.constants
     operations = [phase.operation for phase in schedule.phases]
     longest = max(op.words(g) for op in operations)
-    rows = [
-        op.softmax[0] * groups_per_pixel(op, g) for op in operations if op.softmax is not None
-    ]
+    rows = [op.softmax[0] * groups_per_pixel(op, g) for op in operations if op.softmax is not None]
     settings = {
         "rows": g.rows,
         "cols": g.cols,

@@ -1,1 +1,1 @@
-"""The hardware vocabulary, in Amaranth. Knows integers and streams; knows no model, board or file."""
+"""The hardware vocabulary, in Amaranth: integers and streams; no model, no board, no file."""

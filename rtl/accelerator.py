@@ -180,7 +180,7 @@ class Accelerator(wiring.Component):
         """One AXI4 master: reads are the fetch unit's, writes the send unit's."""
         for name in axi4(self.config.axi_bytes).members:
             port = getattr(self.m_axi0, name)
-            unit = fetch if name[0] == "a" and name[1] == "r" or name[0] == "r" else send
+            unit = fetch if name.startswith("ar") or name.startswith("r") else send
             inner = getattr(unit.axi, name)
             inward = name in ("arready", "awready", "wready") or (
                 name[0] in "rb" and not name.endswith("ready")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from amaranth import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
@@ -128,9 +128,7 @@ class Epilogue(wiring.Component):
         lanes, wide = config.lanes, config.accumulator_bits
         w = self._fields.view(self.i.payload)
 
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(
-            width=wide * lanes, depth=config.results
-        )
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=wide * lanes, depth=config.results)
         m.submodules.scatter = scatter = Scatter(config, self._fields)
         m.d.comb += [
             queue.w_en.eq(self.result_valid),

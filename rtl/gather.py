@@ -14,8 +14,8 @@ def beat_layout(config: Config) -> data.StructLayout:
     """What the packer must know of a beat that is under way from the buffers.
 
     ``count`` bytes belong to the patch, those in [``low``, ``high``) come from the buffer and the
-    others are ``pad``. ``flush`` ends a patch word, ``last`` a pixel; ``publish`` marks the beats of
-    the tile's last pixel, ``row`` is the array row that takes the pixel.
+    others are ``pad``. ``flush`` ends a patch word, ``last`` a pixel; ``publish`` marks the beats
+    of the tile's last pixel, ``row`` is the array row that takes the pixel.
     """
     size = bits_for(config.window + 1)
     return data.StructLayout(
@@ -195,11 +195,8 @@ class Gather(wiring.Component):
                     line_need.eq(row_need + w.row_need),
                 ]
             with m.If(last):
-                m.d.sync += [
-                    s.eq(0)
-                    for s in (row, lane, row_address, line_address, row_y, line_y)
-                    + (row_need, line_need)
-                ]
+                ended = (row, lane, row_address, line_address, row_y, line_y, row_need, line_need)
+                m.d.sync += [s.eq(0) for s in ended]
                 m.d.sync += self.gathered.eq(self.gathered + 1)
         with m.If(self.clear):
             m.d.sync += self.gathered.eq(0)

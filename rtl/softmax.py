@@ -118,7 +118,10 @@ class Softmax(wiring.Component):
 
         total = Signal(32)
         a, b = Signal(signed(32)), Signal(signed(32))
-        product, product_late = Signal(signed(64), reset_less=True), Signal(signed(64), reset_less=True)
+        product, product_late = (
+            Signal(signed(64), reset_less=True),
+            Signal(signed(64), reset_less=True),
+        )
         high = Signal(signed(32), reset_less=True)
         m.d.sync += [
             product.eq(a * b),
@@ -139,12 +142,11 @@ class Softmax(wiring.Component):
                 m.d.comb += leading.eq(31 - i)
 
         with m.FSM() as fsm:
-            with m.State("collect"):
-                with m.If(self.i.valid):
-                    m.d.sync += [largest.eq(best), received.eq(received + 1)]
-                    with m.If(received == self.groups):
-                        m.d.sync += [received.eq(0), scanning.eq(1), total.eq(0)]
-                        m.next = "sum"
+            with m.State("collect"), m.If(self.i.valid):
+                m.d.sync += [largest.eq(best), received.eq(received + 1)]
+                with m.If(received == self.groups):
+                    m.d.sync += [received.eq(0), scanning.eq(1), total.eq(0)]
+                    m.next = "sum"
             with m.State("sum"):
                 with m.If(value["on"]):
                     m.d.sync += total.eq(total + ((exponential + (1 << 11)) >> 12))

@@ -80,7 +80,7 @@ def narrowed(fields: Fields, words: Iterable[Mapping[str, int]]) -> Fields:
     """``fields`` shrunk to the values that occur in ``words``; a single value becomes constant."""
     words = list(words)
     result = Fields()
-    for name, f in fields.items():
+    for name in fields:
         values = {word[name] for word in words} or {0}
         low, high = min(values), max(values)
         width = max(max(high, ~low).bit_length() + 1 if low < 0 else high.bit_length(), 1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from gen.graph import Graph
 from gen.machine import Machine
+from gen.order import groups_per_pixel
 from gen.program import Program
 from gen.schedule import Schedule
 from rtl.registers import REGISTERS
@@ -58,7 +59,9 @@ def _bounds(schedule: Schedule) -> int:
         steps += window.pixel_count * beats + passes + 4000
         if op.softmax is not None:
             steps += window.pixel_count * (8 * op.outputs + 200)
-    beats = sum(f.beats + 300 for f in schedule.fetches) + sum(s.beats + 300 for s in schedule.sends)
+    beats = sum(f.beats + 300 for f in schedule.fetches) + sum(
+        s.beats + 300 for s in schedule.sends
+    )
     return 20 * (steps + 20 * beats) + 100_000
 
 
@@ -142,8 +145,6 @@ def execute(
 
 def tensors_of(stores: Path, schedule: Schedule) -> Iterator[tuple[str, np.ndarray]]:
     """Storage name and bytes, as int8, of everything that the epilogue wrote in a traced run."""
-    from gen.order import groups_per_pixel
-
     trace = iter(read_trace(stores))
     contents: dict[int, np.ndarray] = {}
     last_phase = {phase.sink: i for i, phase in enumerate(schedule.phases)}
@@ -156,6 +157,8 @@ def tensors_of(stores: Path, schedule: Schedule) -> Iterator[tuple[str, np.ndarr
             if buffer != life.buffer:
                 raise ValueError(f"{op.name} wrote to buffer {buffer}, not {life.buffer}")
             at = address - life.address
-            data[at : at + count] = np.frombuffer(word.to_bytes(count + 64, "little"), np.uint8)[:count]
+            data[at : at + count] = np.frombuffer(word.to_bytes(count + 64, "little"), np.uint8)[
+                :count
+            ]
         if last_phase[phase.sink] == i:
             yield life.storage, data.view(np.int8)

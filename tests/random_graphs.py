@@ -26,11 +26,22 @@ from gen.graph import (
     Transpose,
 )
 
-__all__ = ["graphs", "random_inputs"]
+__all__ = ["graphs", "random_inputs", "skips"]
 
 KINDS = (
-    ("conv",) * 6
-    + ("depthwise", "grouped", "conv1d", "add", "add", "maxpool", "averagepool", "lookup")
+    ("conv",) * 5
+    + ("block",) * 2
+    + (
+        "depthwise",
+        "grouped",
+        "conv1d",
+        "add",
+        "add",
+        "maxpool",
+        "maxpool",
+        "averagepool",
+        "lookup",
+    )
     + ("softmax", "pad", "concat", "transpose", "slice", "reshape")
 )
 
@@ -57,10 +68,7 @@ class _Builder:
 
     def scales(self, count: int, reduction: int) -> tuple[np.ndarray, np.ndarray]:
         """Multipliers and shifts under which sums of ``reduction`` products spread over int8."""
-        if self.rng.random() < 0.4:
-            count_here = 1
-        else:
-            count_here = count
+        count_here = 1 if self.rng.random() < 0.4 else count
         real = 2.0 / (74 * np.sqrt(reduction)) * self.rng.uniform(0.3, 2.0, count_here)
         if self.rng.random() < 0.1:
             real = real * 80
@@ -116,6 +124,24 @@ class _Builder:
             )
         )
 
+    def block(self, x: Tensor) -> None:
+        """One or two convolutions that keep the shape, and the addition of their input."""
+        c = x.shape[-1]
+        last = x
+        for _ in range(self.integer(1, 2)):
+            k = self.draw(st.sampled_from((1, 3)))
+            y = self.tensor(x.shape)
+            multiplier, shift = self.scales(c, k * k * c)
+            weights = self.weights((c, k, k, c))
+            bias = self.rng.integers(-2000, 2000, c).astype(np.int32)
+            padding = (k // 2,) * 4
+            self.tasks.append(
+                Conv(self.name("conv"), (last.name,), y.name, weights, bias, multiplier, shift,
+                     padding=padding)
+            )  # fmt: skip
+            last = y
+        self.add(last, [x])
+
     def matmul(self, x: Tensor) -> None:
         outputs = self.integer(1, 40)
         y = self.tensor((*x.shape[:-1], outputs))
@@ -144,9 +170,7 @@ class _Builder:
         y = Tensor(f"t{len(self.tensors)}", (1, oh, ow, c), x.scale, x.zero_point)
         self.tensors[y.name] = y
         padding = (top, bottom, left, right)
-        self.tasks.append(
-            Pool(self.name(mode), (x.name,), y.name, mode, kernel, stride, padding)
-        )
+        self.tasks.append(Pool(self.name(mode), (x.name,), y.name, mode, kernel, stride, padding))
 
     def add(self, x: Tensor, others: list[Tensor]) -> None:
         matching = [t for t in others if t.shape == x.shape]
@@ -187,6 +211,7 @@ class _Builder:
 
     def concat(self, x: Tensor, others: list[Tensor]) -> None:
         axis = self.integer(1, 3)
+
         def rest(t: Tensor) -> tuple[int, ...]:
             return t.shape[:axis] + t.shape[axis + 1 :]
 
@@ -230,7 +255,7 @@ class _Builder:
 
 @st.composite
 def graphs(draw: st.DrawFn, *, wide: bool = False, most: int = 5) -> Graph:
-    """A graph of up to ``most`` tasks on one input; ``wide`` allows weights with a zero point."""
+    """A graph of up to ``most`` steps on one input; ``wide`` allows weights with a zero point."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     b = _Builder(rng, draw, wide=wide)
     vector = draw(st.integers(0, 5)) == 0
@@ -264,6 +289,28 @@ def graphs(draw: st.DrawFn, *, wide: bool = False, most: int = 5) -> Graph:
     used = {name for task in b.tasks for name in task.inputs}
     outputs = tuple(t.output for t in b.tasks if t.output not in used)
     return Graph("random", b.tensors, tuple(b.tasks), (first.name,), outputs)
+
+
+@st.composite
+def skips(draw: st.DrawFn, *, size: int) -> Graph:
+    """Equal tensors of up to ``size`` bytes each, four of which are alive at once: the first has to
+    leave where memory holds three."""
+    b = _Builder(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw)
+    w, c = draw(st.integers(1, 5)), draw(st.integers(1, 12))
+    h = max(1, size // (w * c))
+    x = b.tensor((1, h, w, c))
+    b.lookup(x)
+    early = b.tensors[b.tasks[-1].output]
+    b.lookup(early)
+    for _ in range(draw(st.integers(1, 2))):
+        second = b.tensors[b.tasks[-1].output]
+        b.block(second)
+        b.block(b.tensors[b.tasks[-1].output])
+    b.add(b.tensors[b.tasks[-1].output], [early])
+    tail = draw(st.sampled_from(("", "softmax", "maxpool", "averagepool")))
+    if tail:
+        b.step(tail, b.tensors[b.tasks[-1].output], [])
+    return Graph("skips", b.tensors, tuple(b.tasks), (x.name,), (b.tasks[-1].output,))
 
 
 def random_inputs(graph: Graph, seed: int) -> dict[str, np.ndarray]:

@@ -42,7 +42,7 @@ MACHINES = {
     # next to no buffers: tensors are spilled
     "scarce": Config(
         rows=1, cols=4, depth=9, lanes=4, word_bytes=16, axi_bytes=16,
-        buffer_words=(16, 16, 16), weight_words=512, **_COMMON,
+        buffer_words=(20, 20, 20), weight_words=512, **_COMMON,
     ),
 }  # fmt: skip
 

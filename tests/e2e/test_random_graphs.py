@@ -17,9 +17,9 @@ from gen.timing import predict
 from sim import golden
 from sim.execute import execute
 from tests.e2e.machines import MACHINES, built
-from tests.random_graphs import graphs, random_inputs
+from tests.random_graphs import graphs, random_inputs, skips
 
-QUICK, SLOW = 90, 1500
+QUICK, SLOW = 120, 1500
 
 
 def _bins(schedule: Schedule) -> set[str]:
@@ -72,6 +72,10 @@ def _property(name: str, examples: int, seed: int) -> Counter:
     machine, simulator = built(name)
     hit: Counter = Counter()
 
+    strategies = [graphs(wide=machine.config.weight_bits == 9, most=4 + seed)]
+    size = 320 if name == "scarce" else 160
+    strategies.append(skips(size=size))
+
     @settings(
         max_examples=examples,
         deadline=None,
@@ -82,7 +86,7 @@ def _property(name: str, examples: int, seed: int) -> Counter:
         phases=[Phase.generate, Phase.shrink],
     )
     @given(
-        graphs(wide=machine.config.weight_bits == 9, most=4 + seed % 3),
+        st.one_of(strategies),
         st.booleans(),
         st.integers(1, 2**31),
     )
