@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["Bar", "Chart", "Panel", "Row", "chart", "colours"]
 
-WIDTH, GUTTER, MARGIN = 1180, 92, 14
+WIDTH, GUTTER, MARGIN = 1180, 108, 14
 TOP = 26
 BINS = 472
 COLOURS = 8
@@ -78,6 +78,7 @@ class Chart:
     panels: list[Panel]
     styles: dict[str, int]
     legend: list[tuple[float, float, str, int]]
+    headline: str
     summary: str
 
 
@@ -92,7 +93,7 @@ def colours(data: Mapping[str, Any]) -> dict[str, int]:
 
 def text_width(text: str, size: float = 11) -> float:
     """About what ``text`` takes in a sans-serif font."""
-    return 0.56 * size * len(text)
+    return 0.62 * size * len(text)
 
 
 def _tick_step(cycles: int, most: int = 10) -> int:
@@ -117,22 +118,14 @@ class _Drawing:
     def x(self, cycle: float) -> float:
         return round(GUTTER + cycle * self.scale, 2)
 
-    def bar(
-        self, item: Mapping[str, Any], label: str, title: str, y: float, height: float
-    ) -> Bar:
+    def bar(self, item: Mapping[str, Any], label: str, title: str, y: float, height: float) -> Bar:
         first, last, task = item["first"], item["last"], item["task"]
         width = round(max(0.8, (last + 1 - first) * self.scale), 2)
-        fits = int((width - 7) / text_width("m"))
-        # A name cut to less than half says nothing.
-        shown = label if len(label) <= fits else ""
-        if not shown and fits >= 4 and height >= 12:
-            shown = label[: fits - 1] + "…"
+        fits = int((width - 7) / text_width("m")) if height >= 11 else 0
         style = self.styles.get(task) if task is not None else None
-        shown = shown if height >= 11 else ""
+        shown = _shortened(label, fits)
         y, height = round(y, 2), round(height, 2)
-        return Bar(
-            first, last, self.x(first), width, y, height, label, shown, style, task, title
-        )
+        return Bar(first, last, self.x(first), width, y, height, label, shown, style, task, title)
 
     def row(self, label: str, height: float, note: str = "") -> Row:
         row = Row(label, self.at, height, note)
@@ -160,9 +153,7 @@ class _Drawing:
             label = first["name"] if unit != "fetch" else first["name"].split("'s ")[0]
             row.bars.append(self.bar(item, label, "\n".join(lines), row.y, _BAR))
 
-    def memory(
-        self, label: str, size: int, items: Iterable[Mapping[str, Any]], named: str
-    ) -> None:
+    def memory(self, label: str, size: int, items: Iterable[Mapping[str, Any]], named: str) -> None:
         """Addresses from bottom to top, each stay as wide as it lasts and as high as it is big."""
         row = self.row(label, _MAP, f"{size:,} B")
         for item in items:
@@ -234,8 +225,8 @@ class _Drawing:
                 for i in range(int(first / size), min(bins, int((end - 1) / size) + 1)):
                     inside = min(end, (i + 1) * size) - max(first, i * size)
                     moved[i] += rate * max(0.0, inside)
-            most = max(peak, 1)
-            above = [b + m / size / most for b, m in zip(below, moved, strict=True)]
+            # Reads and writes share the channel, which the prediction of a few beats ignores.
+            above = [min(1.0, b + m / size / peak) for b, m in zip(below, moved, strict=True)]
             cuts = [round(i * size, 2) for i in range(bins + 1)]
             areas.append((name, n, _steps(cuts, below, above)))
             totals.append(f"{sum(span['bytes'] for span in self.data['rows'][unit]):,} {name}")
@@ -260,6 +251,13 @@ class _Drawing:
         step = _tick_step(self.cycles)
         return [(self.x(cycle), f"{cycle:,}") for cycle in range(0, self.cycles + 1, step)]
 
+    def headline(self) -> str:
+        totals = self.data["totals"]
+        parts = [f"{self.cycles:,} cycles on {totals['multipliers']:,} multipliers"]
+        if totals["roofline_efficiency"] is not None:
+            parts.append(f"{100 * totals['roofline_efficiency']:.1f} % of the roofline")
+        return ", ".join(parts)
+
     def summary(self) -> str:
         totals, tasks = self.data["totals"], self.data["tasks"]
         slowest = max(tasks, key=lambda name: tasks[name]["cycles"], default="")
@@ -267,8 +265,8 @@ class _Drawing:
         if slowest:
             share = tasks[slowest]["cycles"] / self.cycles
             parts.append(
-                f"{len(set(self.styles.values()))} tasks follow each other on the core; the longest "
-                f"is {slowest} with {tasks[slowest]['cycles']:,} cycles ({share:.0%})."
+                f"{len(set(self.styles.values()))} tasks follow each other on the core; the "
+                f"longest is {slowest} with {tasks[slowest]['cycles']:,} cycles ({share:.0%})."
             )
         parts.append(
             f"{totals['offchip_read']:,} bytes are read from off chip and "
@@ -297,8 +295,19 @@ class _Drawing:
         return Chart(
             width=WIDTH, height=end, left=GUTTER, right=WIDTH - MARGIN, top=TOP, bottom=bottom,
             cycles=self.cycles, ticks=self.ticks(), rows=self.rows, panels=self.panels,
-            styles=self.styles, legend=legend, summary=self.summary(),
+            styles=self.styles, legend=legend,
+            headline=self.headline(), summary=self.summary(),
         )  # fmt: skip
+
+
+def _shortened(label: str, fits: int) -> str:
+    """At most ``fits`` letters, from both ends: names often differ only in their last."""
+    if len(label) <= fits:
+        return label
+    if fits < 5:
+        return ""
+    head = (fits - 1) // 2
+    return f"{label[:head]}…{label[len(label) - (fits - 1 - head) :]}"
 
 
 def _period(first: int, last: int) -> str:
@@ -343,9 +352,7 @@ def _steps(cuts: list[Any], below: list[float], above: list[float]) -> str:
     """The path of the area between two step functions."""
     if all(a == b for a, b in zip(above, below, strict=True)):
         return ""
-    there = "".join(
-        f"H{left:.10g}V{-high:.4f}" for left, high in zip(cuts, above, strict=False)
-    )
+    there = "".join(f"H{left:.10g}V{-high:.4f}" for left, high in zip(cuts, above, strict=False))
     back = "".join(
         f"V{-low:.4f}H{left:.10g}"
         for left, low in zip(reversed(cuts[:-1]), reversed(below), strict=True)

@@ -30,6 +30,7 @@ from .timing import Prediction, Span
 __all__ = ["Reportable", "gantt_svg", "report", "write"]
 
 REGIONS = ("inputs", "outputs", "weights", "spills")
+NOTHING = "\N{EN DASH}"
 ROWS = ("fetch", "gather", "core", "epilogue", "send")
 
 
@@ -433,7 +434,8 @@ def report(compiled: Reportable, measured: Mapping[str, int] | None = None) -> d
     compiled
         A :class:`gen.compile.Compiled`, or a design.
     measured
-        Measured cycles of each operation and of ``"outputs"``, as in :class:`intarsia.layers.Layer`.
+        Measured cycles of each operation and of ``"outputs"``, by name, as
+        :func:`intarsia.layers.layers` yields them.
 
     Returns
     -------
@@ -453,11 +455,11 @@ def report(compiled: Reportable, measured: Mapping[str, int] | None = None) -> d
 
 
 def _environment() -> jinja2.Environment:
-    def share(value: float | None, digits: int = 1) -> str:
-        return "–" if value is None else f"{100 * value:.{digits}f} %"
+    def share(value: float | None) -> str:
+        return NOTHING if value is None else f"{100 * value:.1f} %"
 
     def count(value: int | None) -> str:
-        return "–" if value is None else f"{value:,}"
+        return NOTHING if value is None else f"{value:,}"
 
     def size(value: int) -> str:
         return f"{value:,} B" if value < 10_000 else f"{value / 1024:,.1f} KB"
@@ -491,8 +493,10 @@ def write(
         As for :func:`report`.
     """
     data = report(compiled, measured)
-    page = _environment().get_template("report.html").render(
-        data=data, chart=chart(data, panels=True), standalone=False
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(data=data, chart=chart(data, panels=True), standalone=False)
     )
     folder = Path(folder)
     (folder / "report.json").write_text(serial.text(data) + "\n", encoding="utf-8")
