@@ -37,6 +37,9 @@ Progress = Callable[[str], None]
 CHUNKS = 20
 """A long simulation tells of its progress about so often."""
 
+MOST_COUNTED = 1 << 16
+"""Of any loop of the gather unit."""
+
 
 @dataclass(frozen=True)
 class Simulation:
@@ -319,12 +322,22 @@ def load(directory: str | os.PathLike[str]) -> Design:
     design = Design(**parts)
     with _damage_told(Path(directory)):
         design.graph.check()
+        _countable(design.schedule)
         check(design.schedule)
         assert design.machine
         missing = {*design.graph.inputs, *design.graph.outputs} - {*design.schedule.offchip}
         if missing:
             raise ValueError(f"the schedule does not know '{missing.pop()}'")
     return design
+
+
+def _countable(schedule: Schedule) -> None:
+    """Refuses loops beyond the width of their counters, before anything walks through them."""
+    for phase in schedule.phases:
+        w = phase.operation.window
+        loops = (w.rows, w.pixels, w.lines, w.taps, w.height)
+        if not all(0 < count <= MOST_COUNTED for count in loops):
+            raise ValueError(f"'{phase.operation.name}' counts to {max(loops)}")
 
 
 @contextlib.contextmanager

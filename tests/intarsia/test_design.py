@@ -156,6 +156,7 @@ def test_a_folder_without_one_of_its_files_is_refused(folder, tmp_path, name):
     ("name", "old", "new"),
     [
         ("schedule.json", '"rows": 1', '"rows": -1'),
+        ("schedule.json", '"height": 6', '"height": 99999999999'),
         ("schedule.json", '"source": 0', '"source": 1000'),
         ("schedule.json", '"image"', '"photo"'),
         ("graph.json", '"inputs": ["image"]', '"inputs": ["photo"]'),
