@@ -168,7 +168,8 @@ class _Drawing:
                 "spilled off chip afterwards" if item.get("spilled") else "",
             ]
             title = "\n".join(line for line in lines if line)
-            name = item[named].removesuffix("'s weights")
+            # Tensor names are long, and their last letters often all the same.
+            name = item["task"] or item[named]
             row.bars.append(self.bar(item, name, title, max(row.y, top), height))
 
     def panel(
