@@ -12,7 +12,7 @@ import pytest
 
 from gen.compile import Compiled, compile_graph
 from gen.frontends import load
-from gen.graph import Conv, Graph, MatMul, Reshape, Softmax, Tensor
+from gen.graph import Add, Conv, Graph, MatMul, Reshape, Softmax, Tensor
 from gen.report import gantt_svg, report, write
 from gen.target import Target
 from tests.models import model_path
@@ -46,12 +46,33 @@ def _small(name: str = "conv", kilobytes: int = 64) -> Compiled:
     return compile_graph(graph, Target(multipliers=36, onchip_bytes=kilobytes * 1024))
 
 
+def _skip() -> Compiled:
+    """A skip over a wide middle, which leaves its operand no room on chip."""
+    rng = np.random.default_rng(6)
+    channels = {"x": 8, "a": 8, "b": 8, "c": 16, "d": 16, "e": 8, "y": 8}
+    tensors = {name: Tensor(name, (1, 16, 16, n), 0.1, 0) for name, n in channels.items()}
+    names = tuple(channels)
+    tasks = []
+    for source, sink in zip(names[:5], names[1:6], strict=True):
+        n = channels[sink]
+        weights = rng.integers(-9, 9, (n, 1, 1, channels[source])).astype(np.int16)
+        zeros, ones = np.zeros(n, np.int32), np.full(n, 1 << 30, np.int32)
+        shifts = np.full(n, -4, np.int8)
+        tasks.append(Conv(f"to_{sink}", (source,), sink, weights, zeros, ones, shifts))
+    rescales = (1 << 30, -1), (1 << 30, -1), (1 << 30, -18)
+    tasks.append(Add("add", ("e", "a"), "y", *rescales))
+    graph = Graph("skip", tensors, tuple(tasks), ("x",), ("y",))
+    return compile_graph(graph, Target(multipliers=36, onchip_bytes=11_000))
+
+
 @cache
 def _compiled(which: str) -> Compiled:
     if which == "resident":
         return _small()
     if which == "streamed":
         return _small(kilobytes=4)
+    if which == "spilled":
+        return _skip()
     if which == "hostile":
         return _small(HOSTILE)
     path = model_path(f"mlperf_tiny/{which}")
@@ -59,7 +80,7 @@ def _compiled(which: str) -> Compiled:
 
 
 MODELS = ("ad/ad01_int8.tflite", "resnet8/resnet8_int8.tflite")
-ALL = ("resident", "streamed", "hostile", *MODELS)
+ALL = ("resident", "streamed", "spilled", "hostile", *MODELS)
 
 
 class _Checker(HTMLParser):
@@ -175,6 +196,17 @@ def test_waits_are_told_in_words():
     gather = {row["name"]: row["waits"] for row in data["rows"]["gather"]}
     assert any("has stored all" in wait for wait in gather["dense"])
     assert any("softmax has stored all" in wait for wait in data["rows"]["send"][-1]["waits"])
+
+
+def test_a_spill_is_two_stays_of_one_tensor():
+    data = report(_compiled("spilled"))
+    before, after = [life for life in data["lifetimes"] if life["storage"] == "a"]
+    assert before["spilled"]
+    assert after["fetched"]
+    spills = data["totals"]["offchip"]["spills"]
+    assert spills == {"size": 2048, "read": 2048, "written": 2048}
+    sent = next(row for row in data["rows"]["send"] if row["region"] == "spills")
+    assert before["first"] < sent["last"] <= before["last"] < after["first"]
 
 
 def test_fused_tasks_count_where_they_are_fused():
