@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -53,7 +54,7 @@ def _skip() -> Compiled:
     tensors = {name: Tensor(name, (1, 16, 16, n), 0.1, 0) for name, n in channels.items()}
     names = tuple(channels)
     tasks = []
-    for source, sink in zip(names[:5], names[1:6], strict=True):
+    for source, sink in pairwise(names[:6]):
         n = channels[sink]
         weights = rng.integers(-9, 9, (n, 1, 1, channels[source])).astype(np.int16)
         zeros, ones = np.zeros(n, np.int32), np.full(n, 1 << 30, np.int32)
