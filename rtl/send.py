@@ -1,5 +1,7 @@
 """Send: writes tensors to off-chip memory."""
 
+from typing import Any
+
 from amaranth import Cat, Module, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -30,6 +32,18 @@ class Send(wiring.Component):
     error : a burst was answered with an error
     idle : everything is acknowledged
     """
+
+    i: stream.Interface
+    axi: Any
+    regions: data.View
+    stored: Signal
+    sent: Signal
+    request: stream.Interface
+    data: Signal
+    error: Signal
+    idle: Signal
+    clear: Signal
+    hold: Signal
 
     QUEUE = 16
 
@@ -66,23 +80,28 @@ class Send(wiring.Component):
         m.d.comb += granted.eq(self.i.valid & (self.stored >= w.stored))
 
         # Addresses: a word's bursts are offered one after the other, then its beats follow.
-        address_done, beats_done = Signal(), Signal()
+        address_done = Signal()
+        beats_done = Signal()
         started = Signal()
         bursts_open = Signal(16)
+        # A burst's length goes to the write channel when its address is offered: the slave may want
+        # to see data before it accepts the address.
+        entered = Signal()
         lengths = fifo.SyncFIFO(width=9, depth=8)
         m.submodules.lengths = lengths
         m.d.comb += [
             bursts.address.eq(self.regions[w.region] + w.offset),
             bursts.beats.eq(w.beats),
-            axi.awvalid.eq(started & ~address_done & lengths.w_rdy),
+            axi.awvalid.eq(started & ~address_done & (lengths.w_rdy | entered)),
             axi.awaddr.eq(bursts.at),
             axi.awlen.eq(bursts.length),
             axi.awsize.eq(shift),
             axi.awburst.eq(1),
             bursts.step.eq(axi.awvalid & axi.awready),
-            lengths.w_en.eq(bursts.step),
+            lengths.w_en.eq(axi.awvalid & ~entered),
             lengths.w_data.eq(Cat(bursts.length, bursts.last)),
         ]
+        m.d.sync += entered.eq(axi.awvalid & ~axi.awready)
 
         # Beats: read requests as long as the queue can take what is under way.
         beat = Signal(24)

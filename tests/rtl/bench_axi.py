@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
-from cocotbext.axi import AxiBus, AxiRam, AxiReadBus, AxiResp, AxiWriteBus
+from cocotbext.axi import AxiBus, AxiRam, AxiResp
 
-from tests.rtl.blocks import pack, unpack
+from tests.rtl.blocks import unpack
 from tests.rtl.stream import clocked, option, pauses, sink, source
 
 BEAT, WORD = 4, 8
