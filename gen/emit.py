@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -43,6 +44,8 @@ _KEYWORDS = frozenset(
 )
 _NAME = re.compile(r"\\\S+")
 _WIRE = re.compile(r"  wire (?:width (\d+) )?(.*?)(\\\S+)$")
+_TARGET = re.compile(r" *connect \\")
+_ALIAS = re.compile(r"connect (\\\S+) ")
 _CELL = re.compile(r"  cell (\S+) (\S+)$")
 _LINK = re.compile(r"    connect (\\\S+) (\\\S+)(?: \[(?:(\d+):)?(\d+)\])?$")
 
@@ -146,6 +149,37 @@ def _readable(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _without_aliases(text: str) -> str:
+    """RTLIL without the wires that nothing reads: other names of what has one already."""
+    result = []
+    for module in re.split(r"(?m)^(?=module )", text):
+        uses, kept = Counter(), set()
+        attributes: list[str] = []
+        for line in module.splitlines():
+            if line.startswith("  attribute"):
+                attributes.append(line.split()[1])
+            elif found := _WIRE.match(line):
+                if found[2] or r"\keep" in attributes:
+                    kept.add(found[3])
+            elif line.strip():
+                names = _NAME.findall(line)
+                uses.update(names[1:] if _TARGET.match(line) else names)
+            if line.strip() and not line.startswith("  attribute"):
+                attributes = []
+        held: list[str] = []
+        for line in module.splitlines(keepends=True):
+            if line.startswith("  attribute"):
+                held.append(line)
+                continue
+            found = _WIRE.match(line.rstrip()) or _ALIAS.match(line)
+            target = found[found.lastindex or 0] if found else None
+            if target is None or target in kept or uses[target]:
+                result += [*held, line]
+            if line.strip():
+                held = []
+    return "".join(result)
+
+
 def component_rtlil(component: wiring.Component, name: str) -> str:
     """RTLIL of one component, its submodules named by their paths below ``name``.
 
@@ -159,7 +193,7 @@ def component_rtlil(component: wiring.Component, name: str) -> str:
             ports["__".join(map(str, path))] = (value, None)
     text = convert(component, name=name, ports=ports, emit_src=False)
     text = re.sub(rf"\\{name}\.([\w.]+)", lambda found: rf"\{found[1].replace('.', '_')}", text)
-    return _readable(text)
+    return _readable(_without_aliases(text))
 
 
 def component_verilog(
