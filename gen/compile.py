@@ -24,6 +24,9 @@ __all__ = ["Compiled", "compile_graph", "machine_for", "schedule_graph", "schedu
 BUFFERS = 2
 """Buffers of a specialised machine, unless an addition needs a third."""
 
+MOST_KILOBYTES = 1 << 22
+"""Beyond this, more on-chip memory is no advice."""
+
 
 @dataclass(frozen=True)
 class Compiled:
@@ -200,14 +203,17 @@ def _refusal(
         few = f"--multipliers {target.multipliers} is too few for an array: 2 would suffice"
         return UserError(few)
     enough = _sufficient(graph, target, shapes)
+    if enough is None:
+        return failure
     return UserError(
         f"{failure}; --onchip {target.onchip_bytes // 1024} is too small for "
         f"'{graph.name}', --onchip {enough} would suffice"
     )
 
 
-def _sufficient(graph: Graph, target: Target, shapes: Sequence[Geometry]) -> int:
-    """The least kilobytes of on-chip memory with which one of the first shapes can be planned."""
+def _sufficient(graph: Graph, target: Target, shapes: Sequence[Geometry]) -> int | None:
+    """The least kilobytes of on-chip memory with which one of the first shapes can be planned, or
+    None where memory is not what is missing."""
 
     def serves(kilobytes: int) -> bool:
         budget = replace(target, onchip_bytes=kilobytes * 1024)
@@ -222,6 +228,8 @@ def _sufficient(graph: Graph, target: Target, shapes: Sequence[Geometry]) -> int
     low = target.onchip_bytes // 1024
     high = 2 * max(1, low)
     while not serves(high):
+        if high > MOST_KILOBYTES:
+            return None
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2

@@ -18,6 +18,7 @@ OVERHEAD = 40
 DEPTHS = range(2, 33)
 ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16)
 LANES = (1, 2, 4, 8, 16)
+MOST_COLS = 64
 
 
 def word_bytes_for(geometry: Geometry, axi_bytes: int) -> int:
@@ -40,8 +41,10 @@ def estimate(operations: Sequence[Operation], geometry: Geometry, word_bytes: in
 
 def _shapes(target: Target) -> Iterator[Geometry]:
     budget = target.multipliers
+    # Large arrays differ little from one column to the next.
+    step = 1 if budget < 512 else 4
     for rows in ROWS:
-        for cols in range(1, budget // (2 * rows) + 1):
+        for cols in range(step, min(MOST_COLS, budget // (2 * rows)) + 1, step):
             most = min(budget // (rows * cols), DEPTHS[-1])
             # The deepest that fits, and the power of two below it, which packs well into beats.
             for depth in sorted({most, 1 << (most.bit_length() - 1)}) if most else ():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -63,6 +64,10 @@ class Accelerator(wiring.Component):
     m_axi0 : AXI4 master
     throttle : holds internal streams; only where ``config.throttled``
     """
+
+    s_axil: Any
+    m_axi0: Any
+    throttle: Signal
 
     def __init__(
         self,
@@ -265,6 +270,7 @@ class Accelerator(wiring.Component):
                 getattr(epilogue, f"{name}_address").eq(loader.index),
                 getattr(epilogue, f"{name}_data").eq(loader.word),
             ]
+        counting = getattr(loader, f"enable_{LOADS[-1]}")
         for place, (name, sequencer) in enumerate(sequencers.items()):
             m.d.comb += [
                 sequencer.write_enable.eq(getattr(loader, f"enable_{name}")),
@@ -272,6 +278,6 @@ class Accelerator(wiring.Component):
                 sequencer.write_data.eq(loader.word),
             ]
             count = Signal(len(sequencer.count), name=f"{name}_count")
-            with m.If(loader.enable_counts & (loader.index == place)):
+            with m.If(counting & (loader.index == place)):
                 m.d.sync += count.eq(loader.word)
             m.d.comb += sequencer.count.eq(count)

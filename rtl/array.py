@@ -34,6 +34,17 @@ class Array(wiring.Component):
         for the first group of a pass, one a cycle from there on
     """
 
+    valid: Signal
+    step: data.View
+    row_enable: data.View
+    bank_address: data.View
+    bank_data: data.View
+    weight_enable: Signal
+    weight_address: Signal
+    weight_data: Signal
+    result_valid: Signal
+    result: Signal
+
     PATCH_LATENCY = 2
 
     def __init__(self, config: Config, *, weights: Sequence[int] = (), writable: bool = True):
@@ -126,7 +137,7 @@ class Array(wiring.Component):
 
         lanes, wide = config.lanes, config.accumulator_bits
         results = []
-        below = [None] * config.groups
+        below: list[dict[str, Signal] | None] = [None] * config.groups
         for r in range(config.rows):
             left = (control, activations[r])
             for g in range(config.groups):

@@ -1,6 +1,6 @@
 """Buffer: byte-addressed on-chip memory with one unaligned read and one unaligned write a cycle."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,6 +28,13 @@ class Buffer(wiring.Component):
     write_enable, write_address, write_count, write_data : up to ``word_bytes`` bytes from any
         byte address on; visible to reads addressed from the next cycle on
     """
+
+    read_address: Signal
+    read_data: Signal
+    write_enable: Signal
+    write_address: Signal
+    write_count: Signal
+    write_data: Signal
 
     LATENCY = 2
 
@@ -64,13 +71,14 @@ class Buffer(wiring.Component):
         for i in range(size):
             m.d.comb += ones[i].eq(self.write_enable & (i < self.write_count))
 
+        attributes: dict = {"no_rw_check": 1, "ram_style": "block"}
         outputs = []
         for bank in range(2):
             ram = memory.Memory(
-                shape=word,
+                shape=unsigned(word),
                 depth=max(2, self._words // 2),
                 init=[],
-                attrs={"no_rw_check": 1, "ram_style": "block"},
+                attrs=attributes,
             )
             m.submodules[f"bank_{bank}"] = ram
             read, write = ram.read_port(), ram.write_port(granularity=8)

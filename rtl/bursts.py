@@ -20,6 +20,13 @@ class Bursts(wiring.Component):
     last : it is the transfer's last; with ``step`` the next transfer begins
     """
 
+    address: Signal
+    beats: Signal
+    step: Signal
+    at: Signal
+    length: Signal
+    last: Signal
+
     def __init__(self, beat_bytes: int):
         self._beat_bytes = beat_bytes
         super().__init__(

@@ -48,6 +48,17 @@ class Core(wiring.Component):
     passed : passes finished, from which the fetch unit learns that weights are spent
     """
 
+    i: stream.Interface
+    valid: Signal
+    step: data.View
+    written: Signal
+    released: Signal
+    fetched: Signal
+    popped: Signal
+    passed: Signal
+    clear: Signal
+    hold: Signal
+
     def __init__(self, config: Config, fields: Fields):
         self._config, self._fields = config, fields
         pointer = bits_for(2 * config.patch_words)

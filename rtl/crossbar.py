@@ -50,6 +50,15 @@ class Crossbar(wiring.Component):
     store, fetch : streams of writes
     """
 
+    residual: stream.Interface
+    residual_data: Signal
+    gather: stream.Interface
+    gather_data: Signal
+    send: stream.Interface
+    send_data: Signal
+    store: stream.Interface
+    fetch: stream.Interface
+
     READ_LATENCY = 1 + Buffer.LATENCY
 
     def __init__(self, config: Config):

@@ -45,6 +45,31 @@ class Epilogue(wiring.Component):
     {bias,scale,table,exponent}_{enable,address,data} : load ports of the constant memories
     """
 
+    bias_enable: Signal
+    bias_address: Signal
+    bias_data: Signal
+    scale_enable: Signal
+    scale_address: Signal
+    scale_data: Signal
+    table_enable: Signal
+    table_address: Signal
+    table_data: Signal
+    exponent_enable: Signal
+    exponent_address: Signal
+    exponent_data: Signal
+    i: stream.Interface
+    result_valid: Signal
+    result: Signal
+    popped: Signal
+    residual: stream.Interface
+    residual_data: Signal
+    store: stream.Interface
+    stored: Signal
+    fetched: Signal
+    sent: Signal
+    clear: Signal
+    hold: Signal
+
     def __init__(
         self,
         config: Config,

@@ -1,5 +1,7 @@
 """Fetch: reads tensors, weights and biases from off-chip memory."""
 
+from typing import Any
+
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -46,6 +48,26 @@ class Fetch(wiring.Component):
     error : a beat came with an error response
     idle : nothing asked for is outstanding
     """
+
+    i: stream.Interface
+    axi: Any
+    regions: data.View
+    gathered: Signal
+    passed: Signal
+    stored: Signal
+    sent: Signal
+    fetched: Signal
+    store: stream.Interface
+    weight_enable: Signal
+    weight_address: Signal
+    weight_data: Signal
+    bias_enable: Signal
+    bias_address: Signal
+    bias_data: Signal
+    error: Signal
+    idle: Signal
+    clear: Signal
+    hold: Signal
 
     def __init__(self, config: Config, fields: Fields):
         self._config, self._fields = config, fields

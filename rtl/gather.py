@@ -53,6 +53,17 @@ class Gather(wiring.Component):
     gathered : words of the program finished
     """
 
+    i: stream.Interface
+    request: stream.Interface
+    beat: data.View
+    stored: Signal
+    fetched: Signal
+    room: Signal
+    claim: Signal
+    gathered: Signal
+    clear: Signal
+    hold: Signal
+
     def __init__(self, config: Config, fields: Fields):
         self._config, self._fields = config, fields
         token = config.token_bits

@@ -62,6 +62,13 @@ class Lane(wiring.Component):
     o : int8 result
     """
 
+    accumulator: Signal
+    bias: Signal
+    scale: data.View
+    residual: Signal
+    parameters: data.View
+    o: Signal
+
     RESIDUAL_DELAY = REQUANTISE
 
     def __init__(self, config: Config):

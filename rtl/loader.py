@@ -27,6 +27,13 @@ class Loader(wiring.Component):
     enable_<name> : one cycle, per memory
     """
 
+    select: Signal
+    indexed: Signal
+    strobe: Signal
+    value: Signal
+    index: Signal
+    word: Signal
+
     def __init__(self, widths: Mapping[str, int]):
         self._widths = dict(widths)
         super().__init__(

@@ -42,6 +42,12 @@ class Memory(wiring.Component):
         If the size is not positive or ``init`` is longer than the memory.
     """
 
+    read_address: Signal
+    read_data: Signal
+    write_enable: Signal
+    write_address: Signal
+    write_data: Signal
+
     def __init__(
         self,
         width: int,

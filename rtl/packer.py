@@ -31,6 +31,17 @@ class Packer(wiring.Component):
     bank_address, bank_data : what both banks write
     """
 
+    valid: Signal
+    beat: data.View
+    bytes: Signal
+    written: Signal
+    room: Signal
+    claim: Signal
+    released: Signal
+    row_enable: data.View
+    bank_address: data.View
+    bank_data: data.View
+
     LATENCY = 1
 
     def __init__(self, config: Config):

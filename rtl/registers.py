@@ -1,5 +1,7 @@
 """Registers: the AXI4-Lite port through which a host starts, watches and loads the machine."""
 
+from typing import Any
+
 from amaranth import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -43,6 +45,18 @@ class Registers(wiring.Component):
     load_select, load_index, load_data : the loader's last writes
     load_indexed, load_strobe : one cycle after a write to LOAD_INDEX, LOAD_DATA
     """
+
+    axi: Any
+    start: Signal
+    busy: Signal
+    finished: Signal
+    stalled: Signal
+    failed: Signal
+    regions: data.View
+    load_select: Signal
+    load_data: Signal
+    load_indexed: Signal
+    load_strobe: Signal
 
     def __init__(self):
         super().__init__(

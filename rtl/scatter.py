@@ -23,6 +23,15 @@ class Scatter(wiring.Component):
     last : the group is the last of the word
     """
 
+    word: Signal
+    step: Signal
+    store: Signal
+    residual: Signal
+    bias: Signal
+    scale: Signal
+    partial: Signal
+    last: Signal
+
     def __init__(self, config: Config, fields: Fields):
         self._config, self._fields = config, fields
         super().__init__(

@@ -34,6 +34,14 @@ class Sequencer(wiring.Component):
     write_enable, write_address, write_data : the load port of a RAM
     """
 
+    o: stream.Interface
+    start: Signal
+    idle: Signal
+    count: Signal
+    write_enable: Signal
+    write_address: Signal
+    write_data: Signal
+
     LATENCY = 3
 
     def __init__(self, width: int, *, words: Sequence[int] | None = None, depth: int = 0):

@@ -33,6 +33,13 @@ class Softmax(wiring.Component):
     done : the row's last group leaves in this cycle
     """
 
+    i: stream.Interface
+    o: stream.Interface
+    groups: Signal
+    difference: Signal
+    exponent: Signal
+    done: Signal
+
     def __init__(self, config: Config):
         self._config = config
         super().__init__(

@@ -35,6 +35,20 @@ class Tile(wiring.Component):
     result : ``lanes`` accumulators
     """
 
+    valid: Signal
+    first: Signal
+    last: Signal
+    maximum: Signal
+    valid_o: Signal
+    first_o: Signal
+    last_o: Signal
+    maximum_o: Signal
+    a: Signal
+    b: Signal
+    a_o: Signal
+    b_o: Signal
+    result: Signal
+
     def __init__(self, config: Config):
         self._config = config
         control = {n: In(1) for n in ("valid", "first", "last", "maximum")}
