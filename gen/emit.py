@@ -45,7 +45,7 @@ _KEYWORDS = frozenset(
 _NAME = re.compile(r"\\\S+")
 _WIRE = re.compile(r"  wire (?:width (\d+) )?(.*?)(\\\S+)$")
 _TARGET = re.compile(r" *connect \\")
-_ALIAS = re.compile(r"connect (\\\S+) ")
+_ALIAS = re.compile(r"connect (\\\S+) (\\\S+)")
 _CELL = re.compile(r"  cell (\S+) (\S+)$")
 _LINK = re.compile(r"    connect (\\\S+) (\\\S+)(?: \[(?:(\d+):)?(\d+)\])?$")
 
@@ -150,30 +150,44 @@ def _readable(text: str) -> str:
 
 
 def _without_aliases(text: str) -> str:
-    """RTLIL without the wires that nothing reads: other names of what has one already."""
+    """RTLIL without unread wires that only repeat what a link between cells is called already."""
     result = []
     for module in re.split(r"(?m)^(?=module )", text):
-        uses, kept = Counter(), set()
+        uses, kept, linked = Counter(), set(), set()
+        aliases: dict[str, str] = {}
         attributes: list[str] = []
+        inner = False
         for line in module.splitlines():
             if line.startswith("  attribute"):
                 attributes.append(line.split()[1])
-            elif found := _WIRE.match(line):
+                continue
+            if found := _WIRE.match(line):
                 if found[2] or r"\keep" in attributes:
                     kept.add(found[3])
             elif line.strip():
                 names = _NAME.findall(line)
                 uses.update(names[1:] if _TARGET.match(line) else names)
-            if line.strip() and not line.startswith("  attribute"):
+                if found := _CELL.match(line):
+                    inner = found[1].startswith("\\")
+                elif inner and (found := _LINK.match(line)):
+                    linked.add(found[2])
+                elif found := _ALIAS.match(line):
+                    aliases[found[1]] = found[2]
+            if line.strip():
                 attributes = []
+        spare = {
+            alias
+            for alias, wire in aliases.items()
+            if wire in linked and alias not in kept and not uses[alias]
+        }
         held: list[str] = []
         for line in module.splitlines(keepends=True):
             if line.startswith("  attribute"):
                 held.append(line)
                 continue
             found = _WIRE.match(line.rstrip()) or _ALIAS.match(line)
-            target = found[found.lastindex or 0] if found else None
-            if target is None or target in kept or uses[target]:
+            name = found[3 if found.re is _WIRE else 1] if found else None
+            if name not in spare:
                 result += [*held, line]
             if line.strip():
                 held = []

@@ -73,7 +73,7 @@ def test_fields():
     for word in ({"a": 8, "b": 0, "c": 5}, {"a": 0, "b": 8, "c": 5}, {"a": 0, "b": 0, "c": 4}):
         with pytest.raises(ValueError, match="must admit its value"):
             fields.pack(word)
-    with pytest.raises(ValueError, match="field c of .* must admit its value, not None"):
+    with pytest.raises(ValueError, match=r"field c of .* must admit its value, not None"):
         fields.pack({"a": 0, "b": 0})
 
 

