@@ -178,7 +178,7 @@ def compile_model(
 @main.command()
 @click.argument("directory", type=click.Path())
 @click.option("--input", "input_path", type=click.Path(), help="Array (.npy) or arrays (.npz).")
-@click.option("--waves", is_flag=True, help="Write DIRECTORY/waves.vcd of the first run.")
+@click.option("--waves", is_flag=True, help="Write DIRECTORY/waves.fst of the first run.")
 @click.option("--backpressure", type=click.IntRange(1, 2**32 - 1), help="Seed of random stalls.")
 @click.pass_context
 def simulate(
@@ -203,7 +203,7 @@ def simulate(
     x = _input(Path(input_path)) if input_path is not None else _random(design)
     seeds = () if backpressure is None else (backpressure,)
     with progress() as tell, tempfile.TemporaryDirectory(prefix="intarsia-") as name:
-        path = Path(name, "waves.vcd") if waves else None
+        path = Path(name, "waves.fst") if waves else None
         result = design.simulate(x, seeds=seeds, waves=path, progress=tell)
         if path is not None:
             _place(path, folder / path.name)
@@ -217,7 +217,7 @@ def simulate(
         say(f"and {len(rows) - most} more")
     say(f"{result.mismatches} mismatches in {len(pairs)} run(s), RTL against golden")
     if waves:
-        say(f"wrote {folder / 'waves.vcd'}")
+        say(f"wrote {folder / 'waves.fst'}")
     context.exit(FAILED if result.mismatches else 0)
 
 

@@ -61,7 +61,7 @@ def demo(folder: Path, digits: int, progress: Callable[[str], None]) -> Demo:
     progress("emitting Verilog")
     design.write(folder)
     with tempfile.TemporaryDirectory(prefix="intarsia-") as name:
-        waves, stores = Path(name, "waves.vcd"), Path(name, "stores")
+        waves, stores = Path(name, "waves.fst"), Path(name, "stores")
         simulation = design.simulate(images[:count], waves=waves, stores=stores, progress=progress)
         run = simulation.runs[0]
         measured = layers(design.schedule, design.prediction, stores, run.start, run.cycles)

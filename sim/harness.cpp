@@ -10,7 +10,7 @@
 //   fill OFFSET LENGTH BYTE     a constant to memory
 //   step CYCLES                 let the clock run
 //   run TIMEOUT                 start the accelerator, wait for done, print the counters
-//   waves FILE                  VCD from now on
+//   waves FILE                  FST from now on
 //
 // Results are JSON lines on stdout. A failure is one line on stderr, and status 1.
 
@@ -32,8 +32,8 @@
 #include "Vtestbench.h"
 #include "Vtestbench___024root.h"
 #include "verilated.h"
-#if VM_TRACE_VCD
-#include "verilated_vcd_c.h"
+#if VM_TRACE_FST
+#include "verilated_fst_c.h"
 #endif
 
 namespace {
@@ -71,7 +71,7 @@ public:
 
     ~Bench() {
         top->final();
-#if VM_TRACE_VCD
+#if VM_TRACE_FST
         if (trace) trace->close();
 #endif
     }
@@ -184,9 +184,9 @@ public:
     }
 
     void waves(const std::string& name) {
-#if VM_TRACE_VCD
+#if VM_TRACE_FST
         if (!trace) {
-            trace = std::make_unique<VerilatedVcdC>();
+            trace = std::make_unique<VerilatedFstC>();
             top->trace(trace.get(), 99);
         } else {
             trace->close();
@@ -222,7 +222,7 @@ private:
     // Verilator's time is the number of the cycle, so that its messages state it.
     void eval(int half) {
         top->eval();
-#if VM_TRACE_VCD
+#if VM_TRACE_FST
         if (trace) trace->dump(2 * context->time() + half);
 #else
         (void)half;
@@ -239,8 +239,8 @@ private:
 
     std::unique_ptr<VerilatedContext> context = std::make_unique<VerilatedContext>();
     std::unique_ptr<Vtestbench> top;
-#if VM_TRACE_VCD
-    std::unique_ptr<VerilatedVcdC> trace;
+#if VM_TRACE_FST
+    std::unique_ptr<VerilatedFstC> trace;
 #endif
     uint64_t noise = 1;
 };
