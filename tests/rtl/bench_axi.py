@@ -5,6 +5,7 @@ import logging
 import os
 import random
 from collections.abc import Callable
+from typing import Any
 
 import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
@@ -111,7 +112,7 @@ async def fetching(dut, stalled: bool) -> None:
     g = random.Random(cocotb.RANDOM_SEED)
     layout, per = json.loads(os.environ["LAYOUT"]), json.loads(os.environ["PER"])
     words = transfers(SEED, *per)
-    ram = AxiRam(AxiBus.from_prefix(dut, "axi"), dut.clk, dut.rst, size=MEMORY)
+    ram: Any = AxiRam(AxiBus.from_prefix(dut, "axi"), dut.clk, dut.rst, size=MEMORY)
     ram.write(0, g.randbytes(MEMORY))
     if stalled:
         ram.read_if.ar_channel.set_pause_generator(pauses(g))
@@ -186,7 +187,7 @@ async def sending(dut, stalled: bool) -> None:
     quiet(dut)
     g = random.Random(cocotb.RANDOM_SEED)
     words = [word for word in transfers(SEED, 1, 1) if word["target"] == TENSOR]
-    ram = AxiRam(AxiBus.from_prefix(dut, "axi"), dut.clk, dut.rst, size=MEMORY)
+    ram: Any = AxiRam(AxiBus.from_prefix(dut, "axi"), dut.clk, dut.rst, size=MEMORY)
     ram.write(0, bytes(MEMORY))
     if stalled:
         channels = ram.write_if

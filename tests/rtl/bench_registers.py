@@ -2,6 +2,7 @@
 
 import logging
 import random
+from typing import Any
 
 import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
@@ -17,7 +18,7 @@ DONE, BUSY, ERROR = 1, 2, 4
 
 async def master(dut, seed: int) -> AxiLiteMaster:
     logging.getLogger(f"cocotb.{dut._name}").setLevel(logging.WARNING)
-    axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "axi"), dut.clk, dut.rst)
+    axi: Any = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "axi"), dut.clk, dut.rst)
     g = random.Random(seed)
     channels = [axi.write_if.aw_channel, axi.write_if.w_channel, axi.write_if.b_channel]
     channels += [axi.read_if.ar_channel, axi.read_if.r_channel]

@@ -1,6 +1,6 @@
 import pytest
-from amaranth import Module
-from amaranth.lib import wiring
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.config import Config
@@ -26,6 +26,12 @@ def packed(sizes: tuple[int, int, int]) -> list[int]:
 
 class Path(wiring.Component):
     """Gather and packer; the bench is the buffer between them."""
+
+    i: stream.Interface
+    request: stream.Interface
+    beat_o: Signal
+    beat_valid: Signal
+    beat_i: Signal
 
     def __init__(self, c: Config):
         self._gather, self._packer = Gather(c, word_fields(c)["gather"]), Packer(c)

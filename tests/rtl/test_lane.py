@@ -1,5 +1,7 @@
+from typing import Any
+
 import pytest
-from amaranth import Cat, Module
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +12,13 @@ from tests.rtl.blocks import bench, config
 
 class Lanes(wiring.Component):
     """Lanes side by side, with common parameters, so that a bench tries many values a cycle."""
+
+    accumulator: Signal
+    bias: Signal
+    scale: Signal
+    residual: Signal
+    parameters: Signal
+    o: Signal
 
     def __init__(self, lanes: list[Lane]):
         self._lanes = lanes
@@ -38,6 +47,6 @@ class Lanes(wiring.Component):
 @pytest.mark.parametrize("residual", [False, True])
 def test_lane(residual):
     c = config(residual=residual)
-    sizes = {"latency": Lane.latency(c), "residual_delay": Lane.RESIDUAL_DELAY}
+    sizes: dict[str, Any] = {"latency": Lane.latency(c), "residual_delay": Lane.RESIDUAL_DELAY}
     lanes = Lanes([Lane(c) for _ in range(LANES)])
     bench(lanes, "bench_lane", 4, residual=int(residual), **sizes)

@@ -1,4 +1,6 @@
-from amaranth import Module
+from typing import Any
+
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +12,9 @@ from tests.rtl.blocks import bench
 
 class Host(wiring.Component):
     """Register file and loader as the accelerator joins them, and a count of cycles."""
+
+    axi: Any
+    cycle: Signal
 
     def __init__(self):
         self._registers, self._loader = Registers(), Loader(WIDTHS)
