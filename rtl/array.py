@@ -177,7 +177,8 @@ class Array(wiring.Component):
         starts, burst = ended[-1], ended[:burst_bits]
         groups_last = ended[burst_bits:-1]
         left_over = Signal(burst_bits)
-        row, group = Signal(bits_for(config.rows)), Signal(bits_for(config.groups))
+        row = Signal(bits_for(config.rows))
+        group = Signal(bits_for(config.groups))
         width = Signal(bits_for(config.groups))
         at_row, at_group, at_width = (Signal.like(s) for s in (row, group, width))
         active = Signal()

@@ -62,7 +62,8 @@ class Buffer(wiring.Component):
         odd_write = write_index[0]
         place = self.write_address[:shift]
 
-        spread, mask = Signal(2 * word), Signal(2 * size)
+        spread = Signal(2 * word)
+        mask = Signal(2 * size)
         ones = Signal(size)
         m.d.comb += [
             spread.eq(self.write_data << (place << 3)),

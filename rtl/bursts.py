@@ -45,7 +45,9 @@ class Bursts(wiring.Component):
         most = min(256, PAGE // self._beat_bytes)
         shift = (self._beat_bytes - 1).bit_length()
         done = Signal(24)
-        left, room, size = Signal(24), Signal(range(most + 1)), Signal(range(most + 1))
+        left = Signal(24)
+        room = Signal(range(most + 1))
+        size = Signal(range(most + 1))
         page_beats = PAGE // self._beat_bytes
         place = Signal(range(page_beats))
         m.d.comb += [

@@ -83,8 +83,10 @@ class Core(wiring.Component):
         w = self._fields.view(self.i.payload)
         pointer = len(self.written)
         k = Signal(len(w.words))
-        n, tile = Signal(16), Signal(20)
-        base, offset = Signal(pointer), Signal(bits_for(config.weight_words))
+        n = Signal(16)
+        tile = Signal(20)
+        base = Signal(pointer)
+        offset = Signal(bits_for(config.weight_words))
         need = Signal(config.token_bits)
         position = Signal(pointer)
         final_pass, final_tile = n == w.passes, tile == w.tiles

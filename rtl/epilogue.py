@@ -162,7 +162,8 @@ class Epilogue(wiring.Component):
         ]
 
         # A group is taken when its word's tokens are there and no softmax row is being worked on.
-        drained, pending = Signal(), Signal()
+        drained = Signal()
+        pending = Signal()
         leaving = Signal()
         take = Signal()
         m.d.comb += [

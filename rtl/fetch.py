@@ -126,7 +126,8 @@ class Fetch(wiring.Component):
             & ~self.hold
         )
         # A burst on offer stays on offer, whatever happens to the tokens or the throttle.
-        offered, entered = Signal(), Signal()
+        offered = Signal()
+        entered = Signal()
         base = Signal(ADDRESS_BITS)
         m.d.comb += [
             base.eq(self.regions[w.region] + w.offset),
@@ -155,7 +156,8 @@ class Fetch(wiring.Component):
             m.d.sync += [entered.eq(0), offered.eq(0)]
 
         head = Signal(pending)
-        beat, place = Signal(24), Signal(self._place_bits)
+        beat = Signal(24)
+        place = Signal(self._place_bits)
         m.d.comb += head.eq(queue.r_data)
         to_buffer = head.target == TENSOR
         arrives = Signal()

@@ -99,14 +99,19 @@ class Gather(wiring.Component):
         run = Signal(config.address_bits)
         tap, line, pixel, row = (Signal(16, name=n) for n in ("tap", "line", "pixel", "row"))
         lane = Signal(range(config.rows))
-        pixel_at, tap_at = Signal(signed(span)), Signal(signed(span))
-        row_address, line_address = Signal(signed(span)), Signal(signed(span))
-        row_y, line_y = Signal(signed(18)), Signal(signed(18))
-        row_need, line_need = Signal(config.token_bits), Signal(config.token_bits)
+        pixel_at = Signal(signed(span))
+        tap_at = Signal(signed(span))
+        row_address = Signal(signed(span))
+        line_address = Signal(signed(span))
+        row_y = Signal(signed(18))
+        line_y = Signal(signed(18))
+        row_need = Signal(config.token_bits)
+        line_need = Signal(config.token_bits)
 
         left = Signal(signed(span))
         count = Signal(range(window + 1))
-        position, end = Signal(signed(span)), Signal(signed(span))
+        position = Signal(signed(span))
+        end = Signal(signed(span))
         y = Signal(signed(19))
         inside = Signal()
         m.d.comb += [
@@ -119,7 +124,8 @@ class Gather(wiring.Component):
             self.request.payload.buffer.eq(w.buffer),
             self.request.payload.address.eq(w.address + line_address + tap_at + run),
         ]
-        low, high = Signal(range(window + 1)), Signal(range(window + 1))
+        low = Signal(range(window + 1))
+        high = Signal(range(window + 1))
         with m.If(position < 0):
             m.d.comb += low.eq(Mux(-position < count, -position, count))
         with m.If(inside & (end > 0)):
@@ -143,7 +149,8 @@ class Gather(wiring.Component):
             self.beat.row.eq(lane),
         ]
 
-        progress, need = Signal(config.token_bits), Signal(config.token_bits)
+        progress = Signal(config.token_bits)
+        need = Signal(config.token_bits)
         opens = Signal()
         m.d.comb += [
             progress.eq(Mux(w.fetched, self.fetched, self.stored)),

@@ -125,7 +125,8 @@ class Lane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        left, right = Signal(unsigned(5)), Signal(unsigned(5))
+        left = Signal(unsigned(5))
+        right = Signal(unsigned(5))
         late_right = right
         m.d.comb += left.eq(Mux(self.scale.shift > 0, self.scale.shift, 0))
         m.d.comb += right.eq(Mux(self.scale.shift < 0, -self.scale.shift, 0))

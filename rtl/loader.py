@@ -53,7 +53,8 @@ class Loader(wiring.Component):
         slices = {name: -(-width // 32) for name, width in self._widths.items()}
         most = max(slices.values())
         word = Signal(32 * most, reset_less=True)
-        count, index = Signal(range(most + 1)), Signal(24)
+        count = Signal(range(most + 1))
+        index = Signal(24)
         joined = Cat(word[32:], self.value)
         with m.If(self.indexed):
             m.d.sync += [index.eq(self.value), count.eq(0)]

@@ -68,7 +68,8 @@ class Packer(wiring.Component):
         depth, window = config.depth, config.window
         pointer = len(self.written)
 
-        claimed, used = Signal(pointer), Signal(pointer)
+        claimed = Signal(pointer)
+        used = Signal(pointer)
         m.d.sync += claimed.eq(claimed + self.claim)
         m.d.comb += [
             used.eq(claimed - self.released),
@@ -98,7 +99,8 @@ class Packer(wiring.Component):
             + (flush & (total != depth) & (total != 2 * depth))
         )
         # The word where this pixel started, and the word that the next byte belongs to.
-        start, word = Signal(pointer), Signal(pointer)
+        start = Signal(pointer)
+        word = Signal(pointer)
         odd = Signal()
         m.d.comb += odd.eq(word[0])
         enable = Signal(2)

@@ -33,7 +33,8 @@ class Registers(wiring.Component):
     """A register file of 32-bit words.
 
     Writing 1 to CONTROL starts a run, unless one is under way. STATUS is done (bit 0), busy (bit
-    1), error (bit 2, an AXI response said so). CYCLES counts from the accepted start until done,
+    1), error (bit 2, an AXI response said so). REGION keeps its value during a run, since addresses
+    on offer must not change. CYCLES counts from the accepted start until done,
     STALLS the cycles among them in which the array had work but could not go on.
 
     Members
@@ -78,8 +79,10 @@ class Registers(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         axi = self.axi
-        done, error = Signal(), Signal()
-        cycles, stalls = Signal(32), Signal(32)
+        done = Signal()
+        error = Signal()
+        cycles = Signal(32)
+        stalls = Signal(32)
 
         accept = Signal()
         m.d.comb += [
@@ -112,7 +115,7 @@ class Registers(wiring.Component):
                         stalls.eq(0),
                     ]
                 for region in range(REGIONS):
-                    with m.Case(REGISTERS["REGION"] + 4 * region):
+                    with m.Case(REGISTERS["REGION"] + 4 * region), m.If(~self.busy):
                         m.d.sync += self.regions[region].eq(axi.wdata)
                 with m.Case(REGISTERS["LOAD_SELECT"]):
                     m.d.sync += self.load_select.eq(axi.wdata)

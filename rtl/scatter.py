@@ -51,18 +51,23 @@ class Scatter(wiring.Component):
         m = Module()
         config = self._config
         w = self._fields.view(self.word)
-        tile, n = Signal(20), Signal(16)
-        row, group = Signal(bits_for(config.rows)), Signal(bits_for(config.groups))
+        tile = Signal(20)
+        n = Signal(16)
+        row = Signal(bits_for(config.rows))
+        group = Signal(bits_for(config.groups))
         final_pass, final_tile = n == w.passes, tile == w.tiles
         last_group = group == Mux(final_pass, w.groups_last, config.groups - 1)
         last_row = row == Mux(final_tile, w.rows_last, config.rows - 1)
         ends_pass = last_group & last_row
 
         # Output groups count through a pixel's channels: bytes into the pixel, constants to read.
-        channel, index = Signal(config.address_bits), Signal(24)
-        channel_pass, index_pass = Signal.like(channel), Signal.like(index)
+        channel = Signal(config.address_bits)
+        index = Signal(24)
+        channel_pass = Signal.like(channel)
+        index_pass = Signal.like(index)
         # Pixels count along an output row; a new pass returns to the first pixel of its tile.
-        x, x_tile = Signal(16), Signal(16)
+        x = Signal(16)
+        x_tile = Signal(16)
         span = signed(config.address_bits + 2)
         with m.If(self.step):
             m.d.sync += [
@@ -100,7 +105,8 @@ class Scatter(wiring.Component):
             ("store", w.address, w.pixel, w.row),
             ("residual", w.residual_address, w.residual_pixel, w.residual_row),
         ):
-            at, at_tile = Signal(span, name=name), Signal(span, name=f"{name}_tile")
+            at = Signal(span, name=name)
+            at_tile = Signal(span, name=f"{name}_tile")
             following = Signal(span, name=f"{name}_following")
             m.d.comb += following.eq(at + Mux(x == w.pixels, line, pixel))
             with m.If(self.step):

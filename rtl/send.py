@@ -106,7 +106,8 @@ class Send(wiring.Component):
         # Beats: read requests as long as the queue can take what is under way.
         beat = Signal(24)
         credit = Signal(range(self.QUEUE + 1), init=self.QUEUE)
-        asked, popped = Signal(), Signal()
+        asked = Signal()
+        popped = Signal()
         m.d.comb += [
             self.request.valid.eq(granted & ~beats_done & (credit != 0) & ~self.hold),
             self.request.payload.buffer.eq(w.buffer),
@@ -148,7 +149,8 @@ class Send(wiring.Component):
             with m.If(last):
                 m.d.sync += burst_beat.eq(0)
 
-        opened, closed = Signal(), Signal()
+        opened = Signal()
+        closed = Signal()
         m.d.comb += [opened.eq(bursts.step), closed.eq(axi.bvalid & axi.bready)]
         m.d.sync += bursts_open.eq(bursts_open + opened - closed)
         with m.If(granted):

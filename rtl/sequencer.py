@@ -84,8 +84,10 @@ class Sequencer(wiring.Component):
         index = Signal(bits)
         running = Signal()
         reading = Signal()
-        offered, spare = Signal(self._width, reset_less=True), Signal(self._width, reset_less=True)
-        has_offered, has_spare = Signal(), Signal()
+        offered = Signal(self._width, reset_less=True)
+        spare = Signal(self._width, reset_less=True)
+        has_offered = Signal()
+        has_spare = Signal()
         taken = Signal()
         m.d.comb += [
             taken.eq(self.o.valid & self.o.ready),

@@ -71,7 +71,8 @@ class Softmax(wiring.Component):
         )
         m.d.comb += group.eq(self.i.payload)
 
-        received, largest = Signal(entry_bits), Signal(signed(8), init=-128)
+        received = Signal(entry_bits)
+        largest = Signal(signed(8), init=-128)
         best = largest
         for lane in range(lanes):
             byte = group.data[8 * lane : 8 * lane + 8].as_signed()
@@ -85,7 +86,8 @@ class Softmax(wiring.Component):
         ]
 
         # A scan visits every byte slot; three registers later its exponential is there.
-        entry, lane = Signal(entry_bits), Signal(bits_for(lanes))
+        entry = Signal(entry_bits)
+        lane = Signal(bits_for(lanes))
         scanning = Signal()
         visit, look, value = (
             {"on": Signal(name=f"{n}_on"), "lane": Signal(bits_for(lanes), name=f"{n}_lane")}
@@ -110,7 +112,8 @@ class Softmax(wiring.Component):
         head = len(keep) - 8 * lanes
         count = stored[head - len(group.count) : head]
         data = Choice([stored[head + 8 * i : head + 8 * i + 8].as_signed() for i in range(lanes)])
-        difference, counted = Signal(8), Signal()
+        difference = Signal(8)
+        counted = Signal()
         m.d.sync += [
             difference.eq(largest - data[visit["lane"]]),
             counted.eq(visit["lane"] < count),
@@ -124,7 +127,8 @@ class Softmax(wiring.Component):
         m.d.comb += exponential.eq(Mux(late, self.exponent, 0))
 
         total = Signal(32)
-        a, b = Signal(signed(32)), Signal(signed(32))
+        a = Signal(signed(32))
+        b = Signal(signed(32))
         product, product_late = (
             Signal(signed(64), reset_less=True),
             Signal(signed(64), reset_less=True),
@@ -137,7 +141,8 @@ class Softmax(wiring.Component):
         ]
         half, x, scale = (Signal(signed(32), name=n) for n in ("half", "x", "scale"))
         bits = Signal(6)
-        step, wait = Signal(3), Signal(range(MULTIPLY + 1))
+        step = Signal(3)
+        wait = Signal(range(MULTIPLY + 1))
 
         def saturated(wide):
             top = (1 << 31) - 1
@@ -208,7 +213,8 @@ class Softmax(wiring.Component):
             later = Signal(len(keep), name=f"quotient_entry_{stage}", reset_less=True)
             m.d.sync += later.eq(entry_late)
             entry_late = later
-        rounded, quotient = Signal(signed(33)), Signal(8, reset_less=True)
+        rounded = Signal(signed(33))
+        quotient = Signal(8, reset_less=True)
         m.d.comb += rounded.eq((high + ((1 << bits)[1:] - (high < 0))) >> bits)
         m.d.sync += quotient.eq(Mux(rounded > 255, 127, rounded - 128))
         on, end, at = control[0], control[1], control[2:]

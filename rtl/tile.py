@@ -74,7 +74,8 @@ class Tile(wiring.Component):
         config = self._config
         depth, bits = config.depth, config.weight_bits
         width = config.accumulator_bits
-        a, b = Signal.like(self.a, reset_less=True), Signal.like(self.b, reset_less=True)
+        a = Signal.like(self.a, reset_less=True)
+        b = Signal.like(self.b, reset_less=True)
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
         m.d.comb += [self.a_o.eq(a), self.b_o.eq(b)]
 
