@@ -173,10 +173,7 @@ class _Allocator:
         peaks = [0] * len(self.capacities)
         for stay in self.stays:
             peaks[stay.buffer] = max(peaks[stay.buffer], stay.address + stay.size)
-        lifetimes = tuple(
-            Lifetime(s.storage, s.buffer, s.address, s.size, s.first, s.last, s.fetched, s.spilled)
-            for s in self.stays
-        )
+        lifetimes = tuple(Lifetime(**vars(stay)) for stay in self.stays)
         return Allocation(lifetimes, tuple(sources), tuple(residuals), tuple(sinks), tuple(peaks))
 
 

@@ -13,7 +13,6 @@ in [-31, 30]:
     y = t / 2**right, rounded half away from zero
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -266,9 +265,6 @@ class Graph:
     def producer(self, tensor: str) -> Task | None:
         """The task that makes ``tensor``, or None for an input of the graph."""
         return next((t for t in self.tasks if t.output == tensor), None)
-
-    def consumers(self, tensor: str) -> Iterator[Task]:
-        return (t for t in self.tasks if tensor in t.inputs)
 
     def check(self) -> None:
         """Raise :class:`UserError` naming the first task that breaks a rule of the graph."""

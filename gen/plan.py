@@ -229,7 +229,7 @@ class _Planner:
         per_pass = words * c.weight_beats
         single = op.tiles(self.geometry) == 1
         before = self.passed[i - 1] if i else 0
-        first = ring.reserve(passes * words) if not single else ring.contiguous(passes, words)
+        first = ring.reserve(passes * words)
         need = self.fetched + (per_pass if single else passes * per_pass)
         for n in range(passes if single else 1):
             size = words if single else passes * words
@@ -378,10 +378,6 @@ class _Ring:
         self.at += size
         self.top = max(self.top, self.at)
         return start
-
-    def contiguous(self, passes: int, words: int) -> int:
-        """All passes of a single tile, one after the other; they may wrap onto each other."""
-        return self.reserve(passes * words)
 
     def block(self, first: int, n: int, size: int, last_pass: int) -> tuple[int, int]:
         """Address of block ``n``, and how many passes must be over before it may be written."""

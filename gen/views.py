@@ -34,14 +34,6 @@ class View:
             return View(self.storage, self.offset, shape, dense_strides(shape))
         return None
 
-    def addresses(self) -> np.ndarray:
-        """Byte offset of every element, in the tensor's shape."""
-        result = np.full(self.shape, self.offset, dtype=np.int64)
-        for axis, (n, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
-            index = np.arange(n, dtype=np.int64) * stride
-            result += index.reshape([-1 if i == axis else 1 for i in range(len(self.shape))])
-        return result
-
 
 def views(graph: Graph) -> dict[str, View]:
     """A view of every tensor; reshapes, slices and most concatenations then move nothing.

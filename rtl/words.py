@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-from amaranth import Cat, Const, Shape, Value, signed, unsigned
+from amaranth import Const, Shape, Value, signed, unsigned
 
 from .config import Config, bits_for
 
@@ -70,10 +70,6 @@ class Fields(dict[str, Field]):
                 values[name] = part.as_signed() if f.signed else part
                 at += f.width
         return SimpleNamespace(**values)
-
-    def cat(self, values: Mapping[str, Value]) -> Value:
-        """The stored bits that :meth:`view` takes apart, from signals of the fields' widths."""
-        return Cat(values[n][: f.width] for n, f in self.items() if f.constant is None)
 
 
 def narrowed(fields: Fields, words: Iterable[Mapping[str, int]]) -> Fields:
