@@ -842,3 +842,21 @@ def integer_results(model: onnx.ModelProto) -> dict[str, str]:
         elif node.output[0] in quantised and node.op_type != "Softmax":
             made[onnx_file.identifier(node.name)] = quantised[node.output[0]]
     return made
+
+
+def test_one_slope_for_all_channels_is_a_table(tmp_path):
+    net = Net()
+    y = net.node("PRelu", [net.real((1, 300)), net.constant([0.3], np.float32)])
+    assert kinds(compare(net, [net.quantise(y)], tmp_path)) == ["lookup"]
+
+
+def test_quantised_product_with_a_number_is_a_table(tmp_path):
+    net = Net()
+    x = net.integers((1, 300))
+    y = net.node("Mul", [net.node("DequantizeLinear", x), net.constant(0.7, np.float32)])
+    scale, zero = net.calibrated(y)
+    del net.nodes[1:]
+    factor = [net.constant(100, "int8"), *net.parameters(0.007, 0)]
+    inputs = [*x, *factor, *net.parameters(scale, zero)]
+    q = net.node("QLinearMul", inputs, domain=MICROSOFT)
+    assert kinds(compare(net, [q], tmp_path)) == ["lookup"]
