@@ -28,6 +28,14 @@ class Lifetime:
     fetched: bool = False
     spilled: bool = False
 
+    def shares(self, other: "Lifetime") -> bool:
+        """Whether the two take some of the same bytes, at whatever time."""
+        return (
+            self.buffer == other.buffer
+            and self.address < other.address + other.size
+            and other.address < self.address + self.size
+        )
+
 
 @dataclass(frozen=True)
 class Allocation:

@@ -2,6 +2,7 @@
 
 from .errors import UserError
 from .order import group_starts, written
+from .plan import completed
 from .schedule import Phase, Schedule
 
 __all__ = ["check"]
@@ -25,12 +26,7 @@ def _within(schedule: Schedule) -> None:
         if life.address < 0 or life.address + life.size > schedule.buffer_bytes[life.buffer]:
             _fail(None, "buffers", f"'{life.storage}' leaves buffer {life.buffer}")
         for other in lives[:i]:
-            apart = (
-                other.buffer != life.buffer
-                or other.address + other.size <= life.address
-                or life.address + life.size <= other.address
-            )
-            if not apart and other.first <= life.last and life.first <= other.last:
+            if life.shares(other) and other.first <= life.last and life.first <= other.last:
                 _fail(
                     None,
                     "buffers",
@@ -74,8 +70,6 @@ def _uses(schedule: Schedule) -> None:
 
 def _order(schedule: Schedule) -> None:
     """Data are waited for, what is still needed is not overwritten, and counts are reachable."""
-    from .plan import completed
-
     g, size = schedule.geometry, schedule.word_bytes
     latest = completed(schedule, len(schedule.phases))
     spilled_by: dict[int, int] = {}
@@ -120,12 +114,7 @@ def _order(schedule: Schedule) -> None:
             _fail(phase, "epilogue", "waits for groups that only come after it")
         sink = schedule.lifetimes[phase.sink]
         for index, other in enumerate(schedule.lifetimes[: phase.sink]):
-            apart = (
-                other.buffer != sink.buffer
-                or other.address + other.size <= sink.address
-                or sink.address + sink.size <= other.address
-            )
-            if apart:
+            if not sink.shares(other):
                 continue
             if spilled_by.get(index, 0) > phase.epilogue.sent and sink.first == i:
                 _fail(phase, "epilogue", f"overwrites '{other.storage}' before it has left")

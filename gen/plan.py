@@ -113,13 +113,8 @@ class _Planner:
     def _overlapping(self, life: int) -> list[int]:
         """Earlier lifetimes of any of the same bytes."""
         own = self.allocation.lifetimes[life]
-        return [
-            i
-            for i, other in enumerate(self.allocation.lifetimes[:life])
-            if other.buffer == own.buffer
-            and other.address < own.address + own.size
-            and own.address < other.address + other.size
-        ]
+        lives = self.allocation.lifetimes
+        return [i for i, other in enumerate(lives[:life]) if own.shares(other)]
 
     def _fetch_lifetime(self, life: int) -> None:
         stay = self.allocation.lifetimes[life]
