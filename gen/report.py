@@ -246,7 +246,7 @@ class _Report:
                 "kind": task.kind,
                 "output": list(self.graph.tensors[task.output].shape),
                 "macs": macs,
-                "weight_bytes": task.weight_bytes(),
+                "weight_bytes": task.weight_bytes(self.graph),
                 "phases": [self.operations[i].name for i in used],
                 "fused_into": host,
                 "first": min((span.first for span in found), default=None),
@@ -299,15 +299,15 @@ class _Report:
     def totals(self) -> dict[str, Any]:
         g, schedule, graph = self.schedule.geometry, self.schedule, self.graph
         regions, cycles = self.offchip(), self.prediction.cycles
-        needed = sum(graph.tensors[name].size for name in (*graph.inputs, *graph.outputs))
+        needed = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
         if schedule.streamed:
-            needed += sum(task.weight_bytes() for task in graph.tasks)
+            needed += sum(task.weight_bytes(graph) for task in graph.tasks)
         result = {
             "geometry": {"rows": g.rows, "cols": g.cols, "depth": g.depth},
             "multipliers": g.multipliers,
             "lanes": g.lanes,
             "macs": graph.macs(),
-            "weight_bytes": sum(task.weight_bytes() for task in graph.tasks),
+            "weight_bytes": sum(task.weight_bytes(graph) for task in graph.tasks),
             "weights_streamed": schedule.streamed,
             "cycles": cycles,
             "outputs_cycles": cycles - sum(self.phase_cycles),

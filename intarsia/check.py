@@ -63,8 +63,8 @@ def _checked(graph: Graph, task: Task) -> TaskCheck:
         inputs=tuple(tensors[name].shape for name in task.inputs),
         output=tensors[task.output].shape,
         macs=task.macs(graph),
-        weight_bytes=task.weight_bytes(),
-        input_bytes=sum(tensors[name].size for name in task.inputs),
-        output_bytes=tensors[task.output].size,
+        weight_bytes=task.weight_bytes(graph),
+        input_bytes=sum(tensors[name].bytes for name in task.inputs),
+        output_bytes=tensors[task.output].bytes,
         obstacle=obstacle,
     )

@@ -44,10 +44,15 @@ def every_task() -> Graph:
     rescales = {f"rescale_{n}": (1 << 30, -i) for i, n in enumerate(("a", "b", "out"))}
     members = {
         "Conv": {**products, "stride": (2, 1), "padding": (0, 1, 0, 1), "clamp": (-5, 6)},
+        "ConvTranspose": {**products, "stride": (2, 1), "padding": (0, 1, 0, 1)},
         "MatMul": {**products, "weights": rng_array(np.int16, 4, 9)},
+        "Dot": {"multiplier": 1 << 30, "shift": -9, "transpose_b": True},
+        "Multiply": {"multiplier": 1 << 30, "shift": 1, "clamp": (0, 32767)},
         "Pool": {"mode": "max", "kernel": (2, 3)},
+        "Upsample": {"factor": 2},
         "Add": rescales,
         "Lookup": {"function": "tanh", "table": rng_array(np.int8, 256)},
+        "Interpolate": {"function": "silu", "table": rng_array(np.int16, 257)},
         "Softmax": {"multiplier": 3, "left_shift": 2, "diff_min": -200},
         "Pad": {"padding": ((0, 0), (1, 2)), "value": -7},
         "Concat": {"axis": 1},
@@ -64,6 +69,7 @@ def every_task() -> Graph:
     tensors = {
         "x": Tensor("x", (1, 3), 0.1, -128, offset=128, layout=(0, 1)),
         "y": Tensor("y", (1, 3), float(np.float32(1 / 3)), 0),
+        "wide": Tensor("wide", (2,), 2.0**-12, 0, bits=16),
     }
     return Graph("all", tensors, tasks, ("x", "y"), ("z",))
 
