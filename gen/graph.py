@@ -4,13 +4,20 @@ The graph is what every later stage and the golden model agree on. It is purely 
 has turned each real scale into a multiplier and a shift, each activation function into a table or
 a clamp. Task semantics are stated here in words and formulas; :mod:`sim.golden` computes them.
 
-Requantisation of an accumulator ``x`` (int32) by ``(multiplier, shift)`` is TensorFlow Lite's
-``MultiplyByQuantizedMultiplier`` with double rounding, ``multiplier`` in [0, 2**31) and ``shift``
-in [-31, 30]:
+Requantisation of an accumulator ``x`` (int32) by ``(multiplier, shift)``, ``multiplier`` in
+[0, 2**31) and ``shift`` in [-31, 30], is by default TensorFlow Lite's
+``MultiplyByQuantizedMultiplier`` with double rounding:
 
     left, right = max(shift, 0), max(-shift, 0)
     t = floor(((x << left) * multiplier + 2**30) / 2**31)
     y = t / 2**right, rounded half away from zero
+
+Where an int8 task is ``even``, it is what ONNX Runtime computes in float32, the nearest integer
+with halves to even; 12 bits more are kept, so that what is a half but for the rounding of
+``multiplier`` counts as one:
+
+    t = floor(((x << left) * multiplier + 2**18) / 2**19)
+    y = t / 2**(right + 12), rounded half to even
 
 int16 tensors are fixed-point numbers: zero point 0, scale a power of two. Their accumulators are
 exact, however wide, and are requantised by *shift and saturate*, which drops ``s`` bits:
@@ -189,6 +196,10 @@ class Task:
             result.limits[0] <= low <= high <= result.limits[1],
             f"its clamp ({low}, {high}) is no range of {result.dtype}",
         )
+        _require(
+            result.bits == 8 or not getattr(self, "even", False),
+            "only int8 is rounded half to even",
+        )
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -283,6 +294,7 @@ class Conv(Task):
     subtracted, so in [-255, 255]; ``bias`` int32 (O,), ``multiplier`` int32 (O,), ``shift`` int8
     (O,).
     ``stride`` and ``dilation`` are (y, x); ``padding`` is (top, bottom, left, right).
+    ``even`` says how requantisation rounds, see :mod:`gen.graph`.
     """
 
     weights: np.ndarray
@@ -294,6 +306,7 @@ class Conv(Task):
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: int = 1
     clamp: tuple[int, int] = (-128, 127)
+    even: bool = False
 
     kind = "conv"
 
@@ -380,6 +393,7 @@ class MatMul(Task):
     multiplier: np.ndarray
     shift: np.ndarray
     clamp: tuple[int, int] = (-128, 127)
+    even: bool = False
 
     kind = "matmul"
 
@@ -468,7 +482,9 @@ class Pool(Task):
     """Max or average pooling of (1, H, W, C); padded taps do not take part.
 
     ``average``: ``sum / n`` over the n taps inside the image, rounded half away from zero, on raw
-    integers (input and output share scale and zero point). Both: then clamped to ``clamp``.
+    integers (input and output share scale and zero point); where ``even``, ``sum`` is of
+    ``x - zero_point``, halves go to even, and the zero point is added again. Both modes: then
+    clamped to ``clamp``.
     """
 
     mode: str
@@ -476,6 +492,7 @@ class Pool(Task):
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     clamp: tuple[int, int] = (-128, 127)
+    even: bool = False
 
     kind = "pool"
 
@@ -505,8 +522,8 @@ class Add(Task):
 
     ``a' = requantise((a - zero_point_a) << 20, *rescale_a)``, ``b'`` likewise, then
     ``requantise(a' + b', *rescale_out)`` plus the output's zero point, clamped. The three pairs are
-    (multiplier, shift) with shift <= 0. int16 tensors have one scale, and the pairs are
-    ``EQUAL_SCALES``, with which all of this is exactly ``clamp(a + b)``.
+    (multiplier, shift) with shift <= 0; ``even`` concerns the last alone. int16 tensors have one
+    scale, and the pairs are ``EQUAL_SCALES``, with which all of this is exactly ``clamp(a + b)``.
 
     Both have equal shapes, or at 16 bits are images one of which has a single channel that is added
     to every channel.
@@ -516,6 +533,7 @@ class Add(Task):
     rescale_b: tuple[int, int]
     rescale_out: tuple[int, int]
     clamp: tuple[int, int] = (-128, 127)
+    even: bool = False
 
     kind = "add"
     operands = 2

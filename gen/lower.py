@@ -75,7 +75,7 @@ def _fusions(graph: Graph) -> tuple[dict[str, _Fusion], set[str]]:
         follower = sole(task.output)
         if isinstance(follower, Add) and follower.name not in fused:
             other = next(n for n in follower.inputs if n != task.output)
-            if made.get(other, -1) < order[task.name]:
+            if follower.even == task.even and made.get(other, -1) < order[task.name]:
                 add = follower
                 fused.add(add.name)
                 follower = sole(add.output)
@@ -205,7 +205,7 @@ class _Lowering:
             b = copy
         sink = self.views[task.output]
         addition = self._residual(task, task.inputs[0], b)
-        self._move(task, task.name, a, sink, second=b, addition=addition)
+        self._move(task, task.name, a, sink, second=b, addition=addition, even=task.even)
 
     def _pad(self, task: Pad) -> None:
         source, sink = self.views[task.inputs[0]], self.views[task.output]

@@ -6,6 +6,7 @@ from .errors import UserError
 from .graph import Conv, MatMul, Pool, Tensor
 from .lower_copy import IDENTITY
 from .operation import Geometry, Operation, Sink, Window
+from .quantise import quantise_multiplier
 from .views import View
 
 __all__ = ["convolutions", "pools", "product"]
@@ -98,6 +99,7 @@ def convolutions(
                 zero=y.zero_point,
                 clamp=task.clamp,
                 sink=_sink(sink, channel=first * out_group),
+                even=task.even,
                 macs=y.shape[1]
                 * y.shape[2]
                 * int(np.prod(task.weights.shape[1:]))
@@ -142,6 +144,7 @@ def product(
         zero=y.zero_point,
         clamp=task.clamp,
         sink=Sink(sink.storage, sink.offset, pixel=0, row=outputs, pixels=1),
+        even=task.even,
         macs=vectors * outputs * size,
     )
 
@@ -167,6 +170,17 @@ def _average(count: int) -> tuple[int, int]:
             if np.array_equal(rounded, wanted):
                 return multiplier, -right
     raise UserError(f"average pooling over {count} taps has no exact 32-bit multiplier")
+
+
+def _average_even(count: int) -> tuple[int, int]:
+    """Multiplier and shift that divide any sum of ``count`` int8 less their zero point by
+    ``count``, halves to even; checked over all sums."""
+    multiplier, shift = quantise_multiplier(1 / count)
+    sums = np.arange(-255 * count, 255 * count + 1, dtype=np.int64)
+    fine = ((sums << max(shift, 0)) * multiplier + (1 << 18)) >> 19
+    if not np.array_equal(np.rint(fine / (1 << (12 - min(shift, 0)))), np.rint(sums / count)):
+        raise UserError(f"average pooling over {count} taps has no exact 32-bit multiplier")
+    return multiplier, shift
 
 
 def _bands(size: int, kernel: int, stride: int, before: int, extent: int) -> list[tuple]:
@@ -199,10 +213,15 @@ def pools(
     cols = _bands(out_width, task.kernel[1], task.stride[1], left, in_width)
     if maximum:
         rows, cols = [(0, out_height, 1)], [(0, out_width, 1)]
+    even = None if maximum else task.even
+    zero = x.zero_point if even else 0
+    unit = 1 if maximum or even else AVERAGE_WEIGHT
     result = []
     for row, row_end, row_taps in rows:
         for col, col_end, col_taps in cols:
-            scale = IDENTITY if maximum else _average(row_taps * col_taps)
+            taps = row_taps * col_taps
+            divide = _average_even if even else _average
+            scale = IDENTITY if maximum else divide(taps)
             for channel in range(0, channels, block):
                 span = min(block, channels - channel)
                 line = row * task.stride[0] - top
@@ -233,14 +252,15 @@ def pools(
                         window=window,
                         outputs=span,
                         weights=None,
-                        bias=np.zeros(1, dtype=np.int64),
+                        bias=np.array([-zero * taps], dtype=np.int64),
                         multiplier=np.array([scale[0]]),
                         shift=np.array([scale[1]]),
-                        zero=0,
+                        zero=zero,
                         clamp=task.clamp,
                         sink=_sink(sink, channel, row, col, col_end - col),
                         maximum=maximum,
-                        unit=1 if maximum else AVERAGE_WEIGHT,
+                        even=even,
+                        unit=unit,
                     )
                 )
     return result

@@ -56,11 +56,13 @@ def copies(
     clamp: tuple[int, int] = (-128, 127),
     second: View | None = None,
     addition: Residual | None = None,
+    even: bool | None = None,
     softmax: tuple[int, np.ndarray] | None = None,
 ) -> list[Operation]:
     """Operations that move ``source`` to ``sink``, element by element.
 
-    ``second`` and ``addition`` add another tensor; ``softmax`` is (row length in bytes, table).
+    ``second`` and ``addition`` add another tensor, rounding as ``even`` says; ``softmax`` is (row
+    length in bytes, table).
     """
     parts = [source.strides, sink.strides] + ([second.strides] if second else [])
     dims, steps = _merged(source.shape, parts)
@@ -139,6 +141,7 @@ def copies(
                     zero=0,
                     clamp=clamp,
                     sink=place(sink, 1),
+                    even=even,
                     residual=residual,
                     table=table,
                     softmax=None if softmax is None else (per_row, softmax[1]),

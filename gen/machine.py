@@ -124,6 +124,7 @@ def specialise(machine: Machine, program: Program) -> Machine:
         softmax_groups=machine.config.softmax_groups if c.exponent_words else 0,
         residual=any(w["add"] for w in program.words["epilogue"]),
         maximum=any(w["maximum"] for w in program.words["core"]),
+        even=any(w["even"] for w in program.words["epilogue"]),
         token_bits=token_bits,
     )
     general = word_fields(config)

@@ -125,6 +125,7 @@ class Operation:
     ``weights`` is int16 (outputs, K), K in the order of the window's bytes; or None: output ``j``
     is ``unit`` times the sum (or, with ``maximum``, the maximum) over taps of each run's byte j.
     ``bias``, ``multiplier``, ``shift`` have one entry per output, or one for all.
+    ``even`` is how requantisation rounds, as in :mod:`gen.graph`; None where it rounds nothing.
     ``table`` is a lookup of 256 entries; ``softmax`` (pixels per softmax row, exponential table of
     256 entries).
     """
@@ -141,6 +142,7 @@ class Operation:
     clamp: tuple[int, int]
     sink: Sink
     maximum: bool = False
+    even: bool | None = None
     unit: int = 1
     residual: Residual | None = None
     table: np.ndarray | None = None

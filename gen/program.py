@@ -97,6 +97,7 @@ ADDITION_FIELDS = (
 
 def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
     op, g = phase.operation, schedule.geometry
+    even = any(p.operation.even for p in schedule.phases) if op.even is None else op.even
     sink = schedule.lifetimes[phase.sink]
     per_pixel = groups_per_pixel(op, g)
     word = {
@@ -112,6 +113,7 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
         "zero": op.zero,
         "low": op.clamp[0],
         "high": op.clamp[1],
+        "even": int(even),
         "table_on": int(op.table is not None),
         "table": phase.table,
         "add": 0,
@@ -221,6 +223,7 @@ def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
         "weight_bits": c.weight_bits,
         "residual": any(op.residual is not None for op in operations),
         "maximum": any(op.maximum for op in operations),
+        "even": any(op.even for op in operations),
         "program_words": max(len(listing) for listing in compiled.words.values()),
         "token_bits": TOKEN_BITS,
         "loadable": False,

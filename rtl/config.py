@@ -41,6 +41,8 @@ class Config:
         8, or 9 where a model's weights have a zero point.
     residual, maximum
         Whether the epilogue adds a second operand, and whether the array can take maxima.
+    even
+        Whether the epilogue can round halves to even, in one step.
     program_words
         Depth of each unit's schedule memory when it is RAM; also bounds the tokens.
     token_bits
@@ -73,6 +75,7 @@ class Config:
     weight_bits: int = 8
     residual: bool = True
     maximum: bool = True
+    even: bool = True
     program_words: int = 64
     token_bits: int = 24
     links: tuple[tuple[str, int], ...] = field(default=())

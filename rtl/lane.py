@@ -1,6 +1,6 @@
 """Lane: bias, requantisation and residual addition of one output a cycle."""
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,8 @@ __all__ = ["Lane", "multipliers_per_lane", "parameters_layout", "scale_layout"]
 
 REQUANTISE = 6
 ADD = 9
+FRACTION = 12
+"""Bits that remain for the second rounding where halves go to even."""
 
 
 def multipliers_per_lane(residual: bool) -> int:
@@ -29,6 +31,7 @@ def parameters_layout() -> data.StructLayout:
             "zero": signed(8),
             "low": signed(8),
             "high": signed(8),
+            "even": 1,
             "add": 1,
             "zero_a": signed(8),
             "multiplier_a": 31,
@@ -50,6 +53,8 @@ class Lane(wiring.Component):
 
     ``y = clamp(requantise(accumulator + bias) + zero)``; where ``add`` is set, y and the residual
     byte are then rescaled to a common scale with 20 bits more, added, and requantised again.
+    Where ``even`` is set, requantising rounds to the nearest integer, halves to even: the product
+    keeps :data:`FRACTION` bits more, and its last rounding decides.
 
     Initiation interval 1, latency :meth:`latency`; the residual byte is due :attr:`RESIDUAL_DELAY`
     cycles after the accumulator. Never stalls. Parameters must hold while outputs are under way.
@@ -73,6 +78,7 @@ class Lane(wiring.Component):
 
     def __init__(self, config: Config):
         self._residual = config.residual
+        self._even = config.even
         super().__init__(
             {
                 "accumulator": In(signed(config.accumulator_bits)),
@@ -106,12 +112,33 @@ class Lane(wiring.Component):
         the zero point and the clamp."""
         product = self._register(m, x * multiplier, f"{name}_product")
         product = self._register(m, product, f"{name}_product_late")
-        doubled = self._register(m, (product + (1 << 30)) >> 31, f"{name}_doubled", signed(32))
-        shifted = self._register(m, self._rounded(doubled, right), f"{name}_shifted", signed(32))
+        if self._even:
+            shifted = self._scaled_either_way(m, product, right, name)
+        else:
+            doubled = self._register(m, (product + (1 << 30)) >> 31, f"{name}_doubled", signed(32))
+            rounded = self._rounded(doubled, right)
+            shifted = self._register(m, rounded, f"{name}_shifted", signed(32))
         placed = Signal(signed(34), name=f"{name}_placed")
         m.d.comb += placed.eq(shifted + zero)
         clamped = Mux(placed < low, low, Mux(placed > high, high, placed))
         return self._register(m, clamped, f"{name}_clamped", signed(8))
+
+    def _scaled_either_way(self, m: Module, product: Signal, right, name: str):
+        """``product / 2**(31 + right)`` in two stages, rounded as ``even`` says."""
+        even = self.parameters.even
+        fine = Signal(signed(32 + FRACTION), name=f"{name}_fine")
+        first = Mux(even, 1 << (30 - FRACTION), 1 << 30)
+        m.d.comb += fine.eq((product + first) >> (31 - FRACTION))
+        kept = Cat(fine[:FRACTION] & even.replicate(FRACTION), fine[FRACTION:])
+        doubled = self._register(m, kept, f"{name}_doubled", signed(32 + FRACTION))
+        half = (1 << (FRACTION - 1)) << right
+        raised = Signal(signed(33 + FRACTION), name=f"{name}_raised")
+        m.d.comb += raised.eq(doubled + half - (~even & (doubled < 0)))
+        below = ((1 << FRACTION) << right) - 1
+        was_half = self._register(m, even & ((raised & below) == 0), f"{name}_was_half")
+        whole = (raised >> FRACTION) >> right
+        shifted = self._register(m, whole, f"{name}_shifted", signed(32))
+        return Cat(shifted[0] & ~was_half, shifted[1:]).as_signed()
 
     def _rescale(self, m: Module, byte, zero, multiplier, shift, name: str) -> Signal:
         """Three stages: ``requantise((byte - zero) << 20)`` with the shift folded into the

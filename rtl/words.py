@@ -162,6 +162,7 @@ def word_fields(config: Config) -> dict[str, Fields]:
         zero=byte,
         low=byte,
         high=byte,
+        even=Field(1),
         table_on=Field(1),
         table=Field(bits_for(max(1, config.tables))),
         add=Field(1),

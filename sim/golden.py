@@ -33,7 +33,7 @@ from gen.graph import (
 )
 
 from . import golden_products as products
-from .golden_arithmetic import centred, finish, requantise
+from .golden_arithmetic import centred, divided_even, finish, requantise, requantise_even
 from .golden_softmax import softmax
 
 __all__ = ["run", "run_task"]
@@ -106,16 +106,21 @@ def _pool(graph: Graph, task: Pool, x: np.ndarray) -> np.ndarray:
     else:
         inside = products.pad_image(np.ones_like(image[..., :1]), task.padding, 0)
         count = products.windows(inside, task.kernel, task.stride, (1, 1)).sum(axis=(3, 4))
-        image = products.pad_image(image, task.padding, 0)
+        zero = graph.tensors[task.inputs[0]].zero_point if task.even else 0
+        image = products.pad_image(image - zero, task.padding, 0)
         total = products.windows(image, task.kernel, task.stride, (1, 1)).sum(axis=(3, 4))
-        result = np.sign(total) * ((np.abs(total) + count // 2) // count)
+        if task.even:
+            result = divided_even(total, count) + zero
+        else:
+            result = np.sign(total) * ((np.abs(total) + count // 2) // count)
     return np.clip(result, *task.clamp)[np.newaxis]
 
 
 def _add(graph: Graph, task: Add, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a = requantise(centred(graph, task, a, 0) << 20, *task.rescale_a)
     b = requantise(centred(graph, task, b, 1) << 20, *task.rescale_b)
-    return finish(graph, task, requantise(a + b, *task.rescale_out))
+    scaled = (requantise_even if task.even else requantise)(a + b, *task.rescale_out)
+    return finish(graph, task, scaled)
 
 
 def _lookup(graph: Graph, task: Lookup, x: np.ndarray) -> np.ndarray:

@@ -1,10 +1,20 @@
-"""Integer arithmetic that the golden tasks share: exact products, and the two ways of rounding."""
+"""Integer arithmetic that the golden tasks share: exact products, and the ways of rounding."""
 
 import numpy as np
 
 from gen.graph import Add, Conv, ConvTranspose, Dot, Graph, MatMul, Multiply, Task
 
-__all__ = ["centred", "exact_dot", "finish", "requantise", "rescale", "round_once", "shift_right"]
+__all__ = [
+    "centred",
+    "divided_even",
+    "exact_dot",
+    "finish",
+    "requantise",
+    "requantise_even",
+    "rescale",
+    "round_once",
+    "shift_right",
+]
 
 _COLUMNS = 1024
 """Of a matrix in float64 at a time, so that large weights need little memory."""
@@ -39,6 +49,22 @@ def requantise(x: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | 
     return shift_right(round_once(x, multiplier, np.maximum(shift, 0)), np.maximum(-shift, 0))
 
 
+def requantise_even(
+    x: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
+) -> np.ndarray:
+    """As :func:`requantise`, with 12 bits more before the second rounding, halves to even."""
+    shift = np.asarray(shift, np.int64)
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    product = np.left_shift(x, left) * np.asarray(multiplier, np.int64)
+    return divided_even((product + (1 << 18)) >> 19, np.left_shift(np.int64(4096), right))
+
+
+def divided_even(x: np.ndarray, divisor: np.ndarray | int) -> np.ndarray:
+    """``x / divisor`` to the nearest integer, halves to even."""
+    whole, rest = np.divmod(x, divisor)
+    return whole + ((2 * rest > divisor) | ((2 * rest == divisor) & (whole % 2 == 1)))
+
+
 def round_once(x: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int) -> np.ndarray:
     """Scale int64 accumulators by ``multiplier * 2**(shift - 31)``, halves rounded up.
 
@@ -63,9 +89,12 @@ def rescale(
     graph: Graph, task: Conv | ConvTranspose | MatMul | Dot | Multiply, accumulator: np.ndarray
 ) -> np.ndarray:
     """The result of ``task`` from its accumulators: requantised, moved and clamped."""
-    once = isinstance(task, Dot | Multiply) or graph.tensors[task.output].bits == 16
-    scaled = (round_once if once else requantise)(accumulator, task.multiplier, task.shift)
-    return finish(graph, task, scaled)
+    rounding = requantise
+    if isinstance(task, Dot | Multiply) or graph.tensors[task.output].bits == 16:
+        rounding = round_once
+    elif isinstance(task, Conv | MatMul) and task.even:
+        rounding = requantise_even
+    return finish(graph, task, rounding(accumulator, task.multiplier, task.shift))
 
 
 def finish(

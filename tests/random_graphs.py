@@ -4,7 +4,7 @@ Built on Graph directly: no file format and no frontend is in the way. Weights a
 by hypothesis, so that a failure shrinks and repeats.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -77,6 +77,10 @@ class _Builder:
         full = np.broadcast_to(np.minimum(multiplier, (1 << 31) - 1), (count,))
         return full.astype(np.int32), np.broadcast_to(exponent, (count,)).astype(np.int8)
 
+    def even(self) -> bool:
+        """Whether a task rounds halves to even."""
+        return bool(self.rng.random() < 0.5)
+
     def clamp(self, zero: int) -> tuple[int, int]:
         return (zero, 127) if self.rng.random() < 0.4 and zero < 127 else (-128, 127)
 
@@ -121,13 +125,14 @@ class _Builder:
                 padding,  # pyright: ignore[reportArgumentType]
                 groups,
                 self.clamp(y.zero_point),
+                self.even(),
             )
         )
 
     def block(self, x: Tensor) -> None:
         """One or two convolutions that keep the shape, and the addition of their input."""
         c = x.shape[-1]
-        last = x
+        last, even = x, self.even()
         for _ in range(self.integer(1, 2)):
             k = self.draw(st.sampled_from((1, 3)))
             y = self.tensor(x.shape)
@@ -137,10 +142,10 @@ class _Builder:
             padding = (k // 2,) * 4
             self.tasks.append(
                 Conv(self.name("conv"), (last.name,), y.name, weights, bias, multiplier, shift,
-                     padding=padding)
+                     padding=padding, even=even)
             )  # fmt: skip
             last = y
-        self.add(last, [x])
+        self.add(last, [x], even)
 
     def matmul(self, x: Tensor) -> None:
         outputs = self.integer(1, 40)
@@ -156,6 +161,7 @@ class _Builder:
                 multiplier,
                 shift,
                 self.clamp(y.zero_point),
+                self.even(),
             )
         )
 
@@ -170,9 +176,10 @@ class _Builder:
         y = Tensor(f"t{len(self.tensors)}", (1, oh, ow, c), x.scale, x.zero_point)
         self.tensors[y.name] = y
         padding = (top, bottom, left, right)
-        self.tasks.append(Pool(self.name(mode), (x.name,), y.name, mode, kernel, stride, padding))
+        task = Pool(self.name(mode), (x.name,), y.name, mode, kernel, stride, padding)
+        self.tasks.append(replace(task, even=self.even()))
 
-    def add(self, x: Tensor, others: list[Tensor]) -> None:
+    def add(self, x: Tensor, others: list[Tensor], even: bool | None = None) -> None:
         matching = [t for t in others if t.shape == x.shape]
         other = self.draw(st.sampled_from(matching))
         y = self.tensor(x.shape)
@@ -180,9 +187,9 @@ class _Builder:
         for low, high in ((0.3, 1.0), (0.3, 1.0), (2.0**-21, 2.0**-19)):
             fraction, exponent = np.frexp(self.rng.uniform(low, high) * 0.999)
             pairs.append((int(fraction * (1 << 31)), int(exponent)))
-        self.tasks.append(
-            Add(self.name("add"), (x.name, other.name), y.name, *pairs, self.clamp(y.zero_point))
-        )
+        even = self.even() if even is None else even
+        operands, clamp = (x.name, other.name), self.clamp(y.zero_point)
+        self.tasks.append(Add(self.name("add"), operands, y.name, *pairs, clamp, even))
 
     def same(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         y = Tensor(f"t{len(self.tensors)}", shape, x.scale, x.zero_point)

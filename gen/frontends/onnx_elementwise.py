@@ -148,6 +148,7 @@ def _sum(node: Node, x: Activation, y: Activation) -> Real:
             rescale_b=rescale[1],
             rescale_out=rescale[2],
             clamp=clamp,
+            even=True,
         )
         return Activation(tensor, model.at, to)
 

@@ -192,6 +192,7 @@ class Linear(Real):
             "multiplier": np.array([m for m, _ in pairs], np.int32),
             "shift": np.array([s for _, s in pairs], np.int8),
             "clamp": clamp,
+            "even": True,
         }
         return self.emit(b, to, fields)
 

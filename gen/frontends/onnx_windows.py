@@ -29,6 +29,9 @@ __all__ = ["HANDLERS", "channels_last"]
 
 HANDLERS = Handlers()
 
+_EVEN_TAPS = 2048
+"""Of averages over more, a 32-bit multiplier cannot tell all halves."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -238,6 +241,7 @@ def _average(node: Node, x: Activation, window: Window, included: bool) -> Real:
                 stride=window.stride,
                 padding=window.padding,
                 clamp=clamp,
+                even=prod(window.kernel) <= _EVEN_TAPS,
             )
             return _from_image(tensor, channels, window, rank, to)
         rows = []
@@ -316,6 +320,7 @@ def _mean_part(
         padding=(down.before, down.after, across.before, across.after),
         groups=channels,
         clamp=clamp,
+        even=True,
     )
 
 

@@ -48,6 +48,8 @@ def _bins(schedule: Schedule) -> set[str]:
             bins.add("maximum")
         if op.weights is not None and phase.gather.step:
             bins.add("rows read while others are written")
+        if op.even is not None:
+            bins.add("halves to even" if op.even else "halves away from zero")
         if np.any(op.shift > 0):
             bins.add("left shift")
     if len(schedule.phases) > 1:
@@ -61,7 +63,8 @@ def _bins(schedule: Schedule) -> set[str]:
 
 WANTED = {
     "row": {"partial columns", "partial lanes", "partial depth", "lookup", "softmax", "maximum"},
-    "rows": {"partial rows", "residual addition", "several phases", "left shift"},
+    "rows": {"partial rows", "residual addition", "several phases", "left shift"}
+    | {"halves to even", "halves away from zero"},
     "blocks": {"weights off chip", "fused addition", "rows read while others are written"},
     "scarce": {"spilled tensor", "residual addition", "weights off chip"},
 }

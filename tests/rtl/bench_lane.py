@@ -1,6 +1,7 @@
-"""cocotb tests of the epilogue lane against TensorFlow Lite's arithmetic in big integers."""
+"""cocotb tests of the epilogue lane against both ways of rounding, in big integers."""
 
 import random
+from fractions import Fraction
 from itertools import product
 
 import cocotb
@@ -15,6 +16,7 @@ PARAMETERS = {
     "zero": 8,
     "low": 8,
     "high": 8,
+    "even": 1,
     "add": 1,
     "zero_a": 8,
     "multiplier_a": 31,
@@ -46,18 +48,27 @@ def requantised(x: int, multiplier: int, shift: int) -> int:
     return divided(doubled, max(-shift, 0))
 
 
+def requantised_even(x: int, multiplier: int, shift: int) -> int:
+    """To the nearest ``2**-12`` of the result's unit or finer, and then to the nearest integer;
+    :func:`round` takes halves to even."""
+    x = wrapped(x << max(shift, 0))
+    fine = (x * multiplier + (1 << 18)) // (1 << 19)
+    return round(Fraction(fine, 1 << (12 + max(-shift, 0))))
+
+
 def clamped(x: int, low: int, high: int) -> int:
     return low if x < low else min(x, high)
 
 
 def golden(p: dict[str, int], accumulator: int, bias: int, scale: tuple[int, int], other: int):
-    y = requantised(wrapped(accumulator + bias), *scale)
+    finish = requantised_even if p["even"] else requantised
+    y = finish(wrapped(accumulator + bias), *scale)
     y = clamped(wrapped(y) + p["zero"], p["low"], p["high"])
     if not p["add"]:
         return y
     a = requantised((y - p["zero_a"]) << 20, p["multiplier_a"], -p["shift_a"])
     b = requantised((other - p["zero_b"]) << 20, p["multiplier_b"], -p["shift_b"])
-    total = requantised(wrapped(a + b), p["multiplier_out"], -p["shift_out"])
+    total = finish(wrapped(a + b), p["multiplier_out"], -p["shift_out"])
     return clamped(total + p["zero_out"], p["low_out"], p["high_out"])
 
 
@@ -90,7 +101,7 @@ async def check(dut, parameters: dict[str, int], operands: list[tuple]) -> None:
         await FallingEdge(dut.clk)
 
 
-def parameters(generator: random.Random, add: int) -> dict[str, int]:
+def parameters(generator: random.Random, add: int, even: int) -> dict[str, int]:
     def byte() -> int:
         return generator.choice([-128, 127, 0, generator.randint(-128, 127)])
 
@@ -106,7 +117,12 @@ def parameters(generator: random.Random, add: int) -> dict[str, int]:
     if generator.random() < 0.5:
         p["low"], p["high"], p["low_out"], p["high_out"] = -128, 127, -128, 127
         p["shift_out"] = generator.randint(17, 23)
-    return p | {"add": add}
+    return p | {"add": add, "even": even}
+
+
+def modes() -> list[tuple[int, int]]:
+    """``add`` and ``even`` as far as the lane has them."""
+    return list(product(range(1 + option("residual")), range(1 + option("even"))))
 
 
 @cocotb.test()
@@ -121,9 +137,23 @@ async def corners(dut):
         (a, b, scale, generator.randint(-128, 127))
         for a, b, scale in product(numbers, (0, 1, TOP, -TOP - 1), scales)
     ]
-    for add in range(1 + option("residual")):
+    for add, even in modes():
         wide = {"zero": 0, "low": -128, "high": 127, "low_out": -128, "high_out": 127}
-        await check(dut, parameters(generator, add) | wide, operands)
+        await check(dut, parameters(generator, add, even) | wide, operands)
+
+
+@cocotb.test()
+async def halves(dut):
+    generator = random.Random(cocotb.RANDOM_SEED)
+    await clocked(dut)
+    operands = []
+    for right, whole, off in product(range(16), range(-130, 130, 7), (-1, 0, 1)):
+        half = (2 * whole + 1) << right
+        operands.append((half + off, 0, (1 << 30, -right), generator.randint(-128, 127)))
+        operands.append((3 * half + off, 0, (-(-(1 << 32) // 3), -right - 1), 0))
+    for add, even in modes():
+        wide = {"zero": 0, "low": -128, "high": 127, "low_out": -128, "high_out": 127}
+        await check(dut, parameters(generator, add, even) | wide, operands)
 
 
 @cocotb.test()
@@ -134,15 +164,16 @@ async def every_sum_of_bytes(dut):
     await clocked(dut)
     # With this scale the first half passes its accumulator on.
     operands = [(a, 0, (1 << 30, 1), b) for a in range(-128, 128) for b in range(-128, 128)]
-    p = parameters(generator, 1) | {"zero": 0, "low": -128, "high": 127, "shift_out": 19}
-    await check(dut, p, operands)
+    for even in range(1 + option("even")):
+        p = parameters(generator, 1, even)
+        await check(dut, p | {"zero": 0, "low": -128, "high": 127, "shift_out": 19}, operands)
 
 
 @cocotb.test()
 async def random_operands(dut):
     generator = random.Random(cocotb.RANDOM_SEED)
     await clocked(dut)
-    for count in range(40):
+    for _, (add, even) in product(range(40 // len(modes())), modes()):
         operands = []
         for _ in range(2500 if option("residual") else 1000):
             bits = generator.randint(1, 31)
@@ -152,4 +183,4 @@ async def random_operands(dut):
             if generator.random() < 0.7:
                 scale = (scale[0], min(0, 7 - bits))
             operands.append((accumulator, bias, scale, generator.randint(-128, 127)))
-        await check(dut, parameters(generator, count % 2 and option("residual")), operands)
+        await check(dut, parameters(generator, add, even), operands)

@@ -44,9 +44,10 @@ class Lanes(wiring.Component):
         return m
 
 
+@pytest.mark.parametrize("even", [False, True])
 @pytest.mark.parametrize("residual", [False, True])
-def test_lane(residual):
-    c = config(residual=residual)
+def test_lane(residual, even):
+    c = config(residual=residual, even=even)
     sizes: dict[str, Any] = {"latency": Lane.latency(c), "residual_delay": Lane.RESIDUAL_DELAY}
     lanes = Lanes([Lane(c) for _ in range(LANES)])
-    bench(lanes, "bench_lane", 4, residual=int(residual), **sizes)
+    bench(lanes, "bench_lane", 4, residual=int(residual), even=int(even), **sizes)
