@@ -49,6 +49,7 @@ __all__ = [
     "Pad",
     "Pool",
     "Reshape",
+    "RowSoftmax",
     "Slice",
     "Softmax",
     "Task",
@@ -599,6 +600,39 @@ class Softmax(Task):
 
     kind = "softmax"
     types = (8,)
+
+
+@dataclass(frozen=True, eq=False)
+class RowSoftmax(Task):
+    """Softmax of int16 over the last axis; scales are ``2**-fraction_bits`` and ``2**-15``.
+
+    With ``T[j] = round(2**(20 - j / 128))`` for j in 0..128, for each element of a row:
+
+        d = max(x) - x
+        t = (d * 189097) >> (fraction_bits + 1)           # times log2(e), 16 fraction bits
+        w, j, r = min(t >> 16, 31), (t >> 9) & 127, t & 511
+        e = T[j] - (((T[j] - T[j + 1]) * r) >> 9)         # 2**w * exp, 20 fraction bits
+        total = sum((e << 8) >> w)                        # 28 fraction bits
+        reciprocal = (2**46 - 1) // total
+        y = min((((e + 8) >> 4) * reciprocal + 2**(18 + w)) >> (19 + w), 32767)
+    """
+
+    fraction_bits: int
+
+    kind = "row_softmax"
+    types = (16,)
+
+    def check(self, operands: Sequence[Tensor], result: Tensor) -> None:
+        super().check(operands, result)
+        _require(
+            0 <= self.fraction_bits <= 15,
+            f"its fraction_bits must be from 0 to 15, not {self.fraction_bits}",
+        )
+        for tensor, bits in ((operands[0], self.fraction_bits), (result, 15)):
+            _require(
+                tensor.scale == 2.0**-bits,
+                f"'{tensor.name}' has scale {tensor.scale}, not 2**-{bits}",
+            )
 
 
 @dataclass(frozen=True, eq=False)

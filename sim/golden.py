@@ -24,6 +24,7 @@ from gen.graph import (
     Pad,
     Pool,
     Reshape,
+    RowSoftmax,
     Slice,
     Softmax,
     Task,
@@ -34,6 +35,7 @@ from gen.graph import (
 
 from . import golden_products as products
 from .golden_arithmetic import centred, divided_even, finish, requantise, requantise_even
+from .golden_rowsoftmax import row_softmax
 from .golden_softmax import softmax
 
 __all__ = ["run", "run_task"]
@@ -172,6 +174,7 @@ _KINDS: dict[type[Task], Callable[..., Any]] = {
     Pad: _pad,
     Pool: _pool,
     Reshape: _reshape,
+    RowSoftmax: row_softmax,
     Slice: _slice,
     Softmax: softmax,
     Transpose: _transpose,

@@ -53,6 +53,7 @@ def every_task() -> Graph:
         "Add": rescales,
         "Lookup": {"function": "tanh", "table": rng_array(np.int8, 256)},
         "Interpolate": {"function": "silu", "table": rng_array(np.int16, 257)},
+        "RowSoftmax": {"fraction_bits": 11},
         "Softmax": {"multiplier": 3, "left_shift": 2, "diff_min": -200},
         "Pad": {"padding": ((0, 0), (1, 2)), "value": -7},
         "Concat": {"axis": 1},
