@@ -51,7 +51,7 @@ def _uses(schedule: Schedule) -> None:
                 _fail(phase, unit, f"uses the place of '{life.storage}' for '{storage}'")
             if not life.first <= i <= life.last:
                 _fail(phase, unit, f"uses '{storage}' while it is not on chip")
-        starts, counts = group_starts(op, g)
+        starts, counts = (g.element_bytes * n for n in group_starts(op, g))
         sink = schedule.lifetimes[phase.sink]
         if starts.min() < 0 or (starts + counts).max() > sink.size:
             _fail(phase, "epilogue", f"writes outside '{sink.storage}'")
@@ -60,7 +60,7 @@ def _uses(schedule: Schedule) -> None:
         if second is not None and second.buffer == source.buffer:
             _fail(phase, "epilogue", "reads its second operand from the buffer being gathered")
         for low, high in op.window.spans():
-            if high > low and (low < 0 or high > source.size):
+            if high > low and (low < 0 or high * g.element_bytes > source.size):
                 _fail(phase, "gather", f"reads outside '{source.storage}'")
         if phase.sink in (phase.source, phase.residual):
             _fail(phase, "epilogue", f"writes '{sink.storage}' while reading it")
@@ -93,7 +93,7 @@ def _order(schedule: Schedule) -> None:
             _fail(phase, "gather", f"waits for the wrong producer of '{life.storage}'")
         spans = op.window.spans()
         for y in op.window.touched_rows():
-            low, high = spans[y]
+            low, high = (g.element_bytes * n for n in spans[y])
             if high <= low:
                 continue
             needed = int(latest[phase.source][low // size : (high - 1) // size + 1].max())

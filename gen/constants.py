@@ -56,28 +56,37 @@ class Constants:
 
 def _packed(weights: np.ndarray, bits: int) -> list[int]:
     """Words of (words, elements) integers, element 0 lowest, ``bits`` each, two's complement."""
-    if bits == 8:
-        raw = weights.astype(np.int8).view(np.uint8)
-        return [int.from_bytes(row.tobytes(), "little") for row in raw]
+    if bits in (8, 16):
+        return [int.from_bytes(row.tobytes(), "little") for row in weights.astype(f"<i{bits // 8}")]
     planes = (weights[..., None].astype(np.int64) >> np.arange(bits)) & 1
     flat = planes.reshape(len(weights), -1).astype(np.uint8)
     rows = np.packbits(flat, axis=1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in rows]
 
 
-def _weight_words(op: Operation, geometry: Geometry, bits: int) -> list[int]:
-    """Weight words in the order of use: passes, then words of the reduction."""
+def _in_beats(weights: np.ndarray, bits: int, word_bytes: int) -> bytes:
+    """The same words as bytes, each padded to ``word_bytes``."""
+    if bits not in (8, 16):
+        return b"".join(w.to_bytes(word_bytes, "little") for w in _packed(weights, bits))
+    raw = weights.astype(f"<i{bits // 8}").view(np.uint8)
+    return np.pad(raw, ((0, 0), (0, word_bytes - raw.shape[1]))).tobytes()
+
+
+def _weight_words(op: Operation, geometry: Geometry) -> np.ndarray:
+    """Weight words (words, cols * depth) in the order of use: passes, then words of a tile."""
     g = geometry
     if op.weights is None:
         words = np.zeros((1, g.cols, g.depth), dtype=np.int16)
         for i in range(min(g.cols, g.depth)):
             words[0, i, i] = op.unit
-        return _packed(words.reshape(1, -1), bits)
+        return words.reshape(1, -1)
+    if op.window.segments is not None:
+        return op.weights.reshape(len(op.weights), -1)
     passes, size = op.passes(g), op.words(g)
     full = np.zeros((passes * g.cols, size * g.depth), dtype=np.int16)
     full[: op.outputs, : op.weights.shape[1]] = op.weights
     words = full.reshape(passes, g.cols, size, g.depth).transpose(0, 2, 1, 3)
-    return _packed(words.reshape(passes * size, -1), bits)
+    return words.reshape(passes * size, -1)
 
 
 def _grouped(values: np.ndarray, lanes: int) -> np.ndarray:
@@ -124,12 +133,10 @@ class _Pool:
 
 
 def weight_bits_of(operations: Sequence[Operation]) -> int:
-    """8, or 9 where a weight's zero point leads out of int8."""
-    wide = any(
-        op.weights is not None and (op.weights.min() < -128 or op.weights.max() > 127)
-        for op in operations
-    )
-    return 9 if wide else 8
+    """8, or 9 where a weight's zero point leads out of int8, or 16."""
+    heavy = [op.weights for op in operations if op.weights is not None]
+    most = max((max(int(w.max()), ~int(w.min())) for w in heavy), default=0)
+    return 8 if most < 128 else 9 if most < 256 else 16
 
 
 def constants(
@@ -160,13 +167,12 @@ def constants(
         else:
             places["b"].append(biases.place(bias))
         places["wo"].append(len(stream))
-        words = _weight_words(op, geometry, bits)
+        words = _weight_words(op, geometry)
         if flows:
             places["w"].append(0)
-            for word in words:
-                stream += word.to_bytes(weight_beats * axi_bytes, "little")
+            stream += _in_beats(words, bits, weight_beats * axi_bytes)
         else:
-            places["w"].append(weights.place(words))
+            places["w"].append(weights.place(_packed(words, bits)))
         scale = _scale_words(op, geometry.lanes)
         places["s"].append(scales.place(scale))
         steps.append(not _uniform(op))

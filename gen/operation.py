@@ -5,17 +5,21 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Geometry", "Operation", "Residual", "Sink", "Window"]
+from rtl.config import Pattern
+
+__all__ = ["Geometry", "Operation", "Residual", "Segments", "Sink", "Window"]
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The array: ``rows`` pixels x ``cols`` channels x ``depth`` products; ``lanes`` outputs."""
+    """The array: ``rows`` pixels x ``cols`` channels x ``depth`` products of elements of
+    ``element_bytes``; ``lanes`` outputs."""
 
     rows: int
     cols: int
     depth: int
     lanes: int
+    element_bytes: int = 1
 
     @property
     def multipliers(self) -> int:
@@ -27,15 +31,41 @@ class Geometry:
 
 
 @dataclass(frozen=True)
+class Segments:
+    """How columns get operands of their own: each line that the gather unit reads is a segment of
+    ``size`` elements, and a step for each of ``patterns`` follows from it.
+
+    Either the lines of a pixel are ``sums``: their steps make one tile of ``columns`` outputs, and
+    with ``skip`` lines outside the tensor are left out. Or the lines are a sweep down a strip:
+    after ``warm`` lines, every ``every``-th makes a tile, ``tiles`` in all. The last tile of a row
+    of tiles (``edge`` 1) or all tiles of the last row (2) have only ``tail`` outputs.
+    ``doubled`` reads a tensor of half the rows and columns as if it were upsampled by two.
+    """
+
+    patterns: tuple[Pattern, ...]
+    size: int
+    columns: int
+    sums: bool
+    skip: bool = False
+    warm: int = 0
+    every: int = 1
+    tiles: int = 1
+    edge: int = 0
+    tail: int = 0
+    doubled: bool = False
+
+
+@dataclass(frozen=True)
 class Window:
-    """What the gather unit reads: five nested loops over bytes of one storage.
+    """What the gather unit reads: nested loops over elements of one storage.
 
     ``rows`` x ``pixels`` output pixels, each of ``lines`` x ``taps`` runs of ``run`` contiguous
-    bytes; steps are in bytes. ``offset`` is where the first tap of the first pixel lies, ``pitch``
-    leads from a row of the source to the next, of which an output row takes ``row_stride`` and a
-    line ``line_stride``. The first tap is at byte ``position`` of a source row of ``width`` bytes
-    and in row ``line`` of ``height``; what lies outside is ``pad``. ``align`` starts a patch word
-    with every run.
+    elements; steps are in elements. ``offset`` is where the first tap of the first pixel lies,
+    ``pitch`` leads from a row of the source to the next, of which an output row takes
+    ``row_stride`` and a line ``line_stride``. The first tap is at element ``position`` of a source
+    row of ``width`` elements and in row ``line`` of ``height``; what lies outside is ``pad``.
+    ``align`` starts a patch word with every run. All of it is read ``repeats`` times, each
+    ``repeat_step`` elements further on. With ``segments``, lines are segments.
     """
 
     storage: str
@@ -56,27 +86,35 @@ class Window:
     height: int = 1
     pad: int = 0
     align: bool = False
+    repeats: int = 1
+    repeat_step: int = 0
+    segments: Segments | None = None
 
     @property
     def pixel_count(self) -> int:
         return self.rows * self.pixels
 
     def patch_words(self, depth: int) -> int:
-        """Words of ``depth`` bytes that a pixel's patch takes."""
+        """Words of ``depth`` elements that a pixel's patch takes; of segments, the weight words
+        that a tile takes."""
+        if self.segments is not None:
+            return len(self.segments.patterns) * (self.lines if self.segments.sums else 1)
         if self.align:
             return self.lines * self.taps * -(-self.run // depth)
         return -(-self.lines * self.taps * self.run // depth)
 
     def spans(self) -> list[tuple[int, int]]:
-        """Per source row, the bytes [first, last) of the storage that any pixel reads."""
+        """Per source row, the elements [first, last) of the storage that any pixel reads."""
         taps = self.tap_step * np.arange(self.taps)
         pixels = self.pixel_step * np.arange(self.pixels)
         places = self.position + (pixels[:, None] + taps[None, :]).reshape(-1)
         inside = places[(places < self.width) & (places + self.run > 0)]
         low = max(0, int(inside.min(initial=self.width)))
         high = min(self.width, int((inside + self.run).max(initial=0)))
+        high += max(0, self.repeats - 1) * self.repeat_step
         start = self.offset - self.position
-        rows = [start + (y - self.line) * self.pitch for y in range(self.height)]
+        line = self.line >> 1 if self.segments and self.segments.doubled else self.line
+        rows = [start + (y - line) * self.pitch for y in range(self.height)]
         return [(row + low, row + high) for row in rows]
 
     def touched_rows(self) -> set[int]:
@@ -86,15 +124,18 @@ class Window:
             for r in range(self.rows)
             for k in range(self.lines)
         }
+        if self.segments is not None and self.segments.doubled:
+            y = {row >> 1 for row in y}
         return {row for row in y if 0 <= row < self.height}
 
 
 @dataclass(frozen=True)
 class Sink:
-    """Where outputs go, in bytes of a storage; a pixel's channels are contiguous.
+    """Where outputs go, in elements of a storage.
 
     ``pixel`` leads from a pixel to the next in its row of ``pixels``, ``row`` from a row's last
-    pixel to the next row's first.
+    pixel to the next row's first. A pixel's channels are contiguous, unless ``group_step`` leads
+    from a group of lanes to the next and ``pass_step`` from one pass to the next.
     """
 
     storage: str
@@ -102,6 +143,13 @@ class Sink:
     pixel: int = 0
     row: int = 0
     pixels: int = 1
+    group_step: int | None = None
+    pass_step: int | None = None
+
+    def steps(self, geometry: Geometry) -> tuple[int, int]:
+        """``group_step`` and ``pass_step``, also where channels are contiguous."""
+        group = geometry.lanes if self.group_step is None else self.group_step
+        return group, geometry.cols if self.pass_step is None else self.pass_step
 
 
 @dataclass(frozen=True)
@@ -122,12 +170,16 @@ class Residual:
 class Operation:
     """``outputs`` channels for each pixel of ``window``.
 
-    ``weights`` is int16 (outputs, K), K in the order of the window's bytes; or None: output ``j``
-    is ``unit`` times the sum (or, with ``maximum``, the maximum) over taps of each run's byte j.
+    ``weights`` is int16 (outputs, K), K in the order of the window's elements; or None: output
+    ``j`` is ``unit`` times the sum (or, with ``maximum``, the maximum) over taps of each run's
+    element j. Where the window has segments, it is (words, columns, depth), the words of a tile in
+    the order of its steps, and pass after pass; ``bias`` and the like have an entry per column and
+    pass.
     ``bias``, ``multiplier``, ``shift`` have one entry per output, or one for all.
     ``even`` is how requantisation rounds, as in :mod:`gen.graph`; None where it rounds nothing.
     ``table`` is a lookup of 256 entries; ``softmax`` (pixels per softmax row, exponential table of
-    256 entries).
+    256 entries). ``stationary`` makes a pass over all pixels before the next one; the window then
+    has a repeat per pass.
     """
 
     name: str
@@ -148,6 +200,7 @@ class Operation:
     table: np.ndarray | None = None
     softmax: tuple[int, np.ndarray] | None = None
     macs: int = field(default=0)
+    stationary: bool = False
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Operation):
@@ -156,10 +209,29 @@ class Operation:
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
+    @property
+    def sum_bits(self) -> int:
+        """Width that no sum of 16-bit activations exceeds, nor with its bias."""
+        if self.weights is None:
+            terms = np.array(abs(self.unit) * self.window.lines * self.window.taps)
+        elif self.window.segments is None:
+            terms = np.abs(self.weights.astype(np.int64)).sum(axis=1)
+        else:
+            words = self.weights.astype(np.int64).reshape(
+                self.window.repeats, -1, *self.weights.shape[1:]
+            )
+            terms = np.abs(words).sum(axis=(1, 3))
+        most = (int(terms.max()) << 15) + int(np.abs(self.bias).max(initial=0)) + (1 << 31)
+        return most.bit_length() + 1
+
     def passes(self, geometry: Geometry) -> int:
+        if self.window.segments is not None:
+            return self.window.repeats
         return -(-self.outputs // geometry.cols)
 
     def tiles(self, geometry: Geometry) -> int:
+        if self.window.segments is not None:
+            return self.window.pixel_count * self.window.segments.tiles
         return -(-self.window.pixel_count // geometry.rows)
 
     def words(self, geometry: Geometry) -> int:

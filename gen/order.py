@@ -4,7 +4,7 @@ import numpy as np
 
 from .operation import Geometry, Operation, Sink
 
-__all__ = ["group_starts", "groups_per_pixel", "pixel_offsets", "written"]
+__all__ = ["group_count", "group_starts", "groups_per_pixel", "pixel_offsets", "written"]
 
 
 def groups_per_pixel(op: Operation, geometry: Geometry) -> int:
@@ -20,24 +20,51 @@ def pixel_offsets(sink: Sink, count: int) -> np.ndarray:
     return sink.offset + cols * sink.pixel + rows * ((sink.pixels - 1) * sink.pixel + sink.row)
 
 
+def group_count(op: Operation, geometry: Geometry) -> int:
+    """Groups of lanes that all outputs take."""
+    if op.window.segments is not None:
+        return op.passes(geometry) * op.tiles(geometry)
+    return groups_per_pixel(op, geometry) * op.window.pixel_count
+
+
 def group_starts(op: Operation, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """Byte offset and byte count of every group, in the order of tiles, passes, rows, groups."""
+    """Element at which every group begins and its number of elements, in the order in which the
+    array delivers them: tiles, passes, rows, groups; or, if stationary, passes before tiles."""
+    if op.window.segments is not None:
+        return _tile_starts(op, geometry)
     pixels = op.window.pixel_count
     per_pixel = groups_per_pixel(op, geometry)
     channel = np.arange(per_pixel, dtype=np.int64)
-    passes = channel // geometry.groups
-    offset = channel * geometry.lanes
-    count = np.minimum(geometry.lanes, op.outputs - offset)
+    passes, group = np.divmod(channel, geometry.groups)
+    group_step, pass_step = op.sink.steps(geometry)
+    offset = passes * pass_step + group * group_step
+    count = np.minimum(geometry.lanes, op.outputs - channel * geometry.lanes)
     places = pixel_offsets(op.sink, pixels)
     tile, row = np.divmod(np.arange(pixels, dtype=np.int64), geometry.rows)
     # Sort key: tile, pass, row, group; pixels and channels are already in order within each.
-    full_tile = tile[:, None] * op.passes(geometry) + passes[None, :]
+    if op.stationary:
+        full_tile = tile[:, None] + passes[None, :] * op.tiles(geometry)
+    else:
+        full_tile = tile[:, None] * op.passes(geometry) + passes[None, :]
     key = (full_tile * geometry.rows + row[:, None]) * geometry.groups
-    key = key + channel[None, :] % geometry.groups
+    key = key + group[None, :]
     order = np.argsort(key, axis=None, kind="stable")
     starts = (places[:, None] + offset[None, :]).reshape(-1)[order]
     counts = np.broadcast_to(count, (pixels, per_pixel)).reshape(-1)[order]
     return starts, counts
+
+
+def _tile_starts(op: Operation, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Of an operation on segments, where a tile is one group."""
+    segments = op.window.segments
+    assert segments is not None
+    tiles, passes = op.tiles(geometry), op.passes(geometry)
+    row, x = np.divmod(np.arange(tiles, dtype=np.int64), op.sink.pixels)
+    at_edge = {0: row < 0, 1: x == op.sink.pixels - 1, 2: row == row[-1]}[segments.edge]
+    count = np.where(at_edge, segments.tail, segments.columns)
+    offset = np.arange(passes, dtype=np.int64) * op.sink.steps(geometry)[1]
+    starts = offset[:, None] + pixel_offsets(op.sink, tiles)[None, :]
+    return starts.reshape(-1), np.tile(count, passes)
 
 
 def written(
@@ -45,7 +72,7 @@ def written(
 ) -> int:
     """Marks in ``latest`` (one entry per word of the sink's storage) the groups written when each
     word is complete, ``before`` having been written earlier; returns the new total."""
-    starts, counts = group_starts(op, geometry)
+    starts, counts = (n * geometry.element_bytes for n in group_starts(op, geometry))
     serial = before + 1 + np.arange(len(starts), dtype=np.int64)
     np.maximum.at(latest, starts // word_bytes, serial)
     np.maximum.at(latest, (starts + counts - 1) // word_bytes, serial)

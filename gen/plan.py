@@ -13,7 +13,7 @@ from .allocate import Allocation, allocate
 from .constants import Constants, constants
 from .errors import UserError
 from .operation import Geometry, Operation
-from .order import groups_per_pixel, written
+from .order import group_count, written
 from .schedule import EpilogueTokens, FetchPlan, GatherTokens, Phase, Schedule, SendPlan
 
 __all__ = ["Room", "completed", "plan"]
@@ -85,7 +85,7 @@ class _Planner:
         )
         self.stored, count = [], 0
         for op in operations:
-            count += groups_per_pixel(op, geometry) * op.window.pixel_count
+            count += group_count(op, geometry)
             self.stored.append(count)
         passes = (op.passes(geometry) * op.tiles(geometry) for op in operations)
         self.passed = list(accumulate(passes))
@@ -175,11 +175,11 @@ class _Planner:
         op = self.operations[i]
         life = self.allocation.sources[i]
         stay, latest = self.allocation.lifetimes[life], self.latest[life]
-        size = self.word_bytes
+        size, unit = self.word_bytes, self.geometry.element_bytes
         needs = {}
         spans = op.window.spans()
         for y in sorted(op.window.touched_rows()):
-            low, high = spans[y]
+            low, high = (unit * n for n in spans[y])
             if high > low:
                 needs[y] = int(latest[low // size : (high - 1) // size + 1].max())
         need, step, limit = _progress(needs)
@@ -222,14 +222,15 @@ class _Planner:
         bias_ready = self.fetched
         passes, words = op.passes(self.geometry), op.words(self.geometry)
         per_pass = words * c.weight_beats
-        single = op.tiles(self.geometry) == 1
+        tiles = op.tiles(self.geometry)
+        single = tiles == 1 or op.stationary
         before = self.passed[i - 1] if i else 0
         first = ring.reserve(passes * words)
         need = self.fetched + (per_pass if single else passes * per_pass)
         for n in range(passes if single else 1):
             size = words if single else passes * words
             address, passed = ring.block(
-                first, n, size, before + n + 1 if single else self.passed[i]
+                first, n, size, before + (n + 1) * tiles if single else self.passed[i]
             )
             offset = c.weight_offset[i] + n * per_pass * self.axi_bytes
             count = size * c.weight_beats

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rtl.config import UNITS, Config
 
 from .constants import Constants, constants
-from .operation import Geometry
+from .operation import Geometry, Operation
 from .order import groups_per_pixel
 from .schedule import Phase, Schedule
 
@@ -32,33 +32,45 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
     w, tokens = phase.operation.window, phase.gather
     life = schedule.lifetimes[phase.source]
     size = schedule.buffer_bytes[life.buffer]
-    first = tokens.need + tokens.step * w.line
+    unit = schedule.geometry.element_bytes
+    segments = w.segments
+    doubled = int(segments is not None and segments.doubled)
+    first = tokens.need + tokens.step * (w.line >> doubled)
+    lines, rows = (w.line_stride if w.lines > 1 else 0), (w.row_stride if w.rows > 1 else 0)
     return {
         "buffer": life.buffer,
-        "address": life.address + w.offset,
-        "tap_step": w.tap_step,
-        "line_step": w.line_stride * w.pitch if w.lines > 1 else 0,
-        "pixel_step": w.pixel_step if w.pixels > 1 else 0,
-        "row_step": w.row_stride * w.pitch if w.rows > 1 else 0,
-        "run": w.run,
+        "address": life.address + unit * w.offset,
+        "tap_step": unit * w.tap_step,
+        "line_step": unit * lines * w.pitch,
+        "pixel_step": unit * w.pixel_step if w.pixels > 1 else 0,
+        "row_step": unit * (rows >> doubled) * w.pitch,
+        "run": unit * w.run,
         "taps": w.taps - 1,
         "lines": w.lines - 1,
         "pixels": w.pixels - 1,
         "rows": w.rows - 1,
-        "position": w.position,
-        "width": min(w.width, 2 * size),
+        "position": unit * w.position,
+        "width": min(unit * w.width, 2 * size),
         "line": w.line,
-        "line_stride": w.line_stride if w.lines > 1 else 0,
-        "row_stride": w.row_stride if w.rows > 1 else 0,
+        "line_stride": lines,
+        "row_stride": rows,
         "height": w.height,
         "pad": w.pad,
         "words": w.patch_words(schedule.geometry.depth) - 1,
         "align": int(w.align),
+        "repeats": w.repeats - 1,
+        "repeat_step": unit * w.repeat_step if w.repeats > 1 else 0,
+        "segments": int(segments is not None),
+        "warm": segments.warm if segments else 0,
+        "every": segments.every - 1 if segments else 0,
+        "skip": int(segments is not None and segments.skip),
+        "doubled": doubled,
+        "line_weight": len(segments.patterns) if segments and segments.sums else 0,
         "start": tokens.start,
         "fetched": int(tokens.fetched),
         "need": first,
-        "line_need": tokens.step * w.line_stride if w.lines > 1 else 0,
-        "row_need": tokens.step * w.row_stride if w.rows > 1 else 0,
+        "line_need": tokens.step * lines,
+        "row_need": tokens.step * (rows >> doubled),
         "limit": tokens.limit,
     }
 
@@ -66,17 +78,28 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
 TOKEN_BITS = 24
 
 
-def _core(phase: Phase, g: Geometry) -> Word:
-    op = phase.operation
-    pixels = op.window.pixel_count
-    rows_last = (pixels - 1) % g.rows + 1
-    groups_last = groups_per_pixel(op, g) - (op.passes(g) - 1) * g.groups
+def _burst(op: Operation, g: Geometry) -> tuple[int, int]:
+    """Rows of the last tile and groups of the last pass."""
+    if op.window.segments is not None:
+        return 1, 1
+    rows = (op.window.pixel_count - 1) % g.rows + 1
+    return rows, groups_per_pixel(op, g) - (op.passes(g) - 1) * g.groups
+
+
+def _core(phase: Phase, schedule: Schedule) -> Word:
+    op, g, segments = phase.operation, schedule.geometry, phase.operation.window.segments
+    rows_last, groups_last = _burst(op, g)
+    patterns = segments.patterns if segments else ()
     return {
         "words": op.words(g) - 1,
         "passes": op.passes(g) - 1,
         "tiles": op.tiles(g) - 1,
         "weight": phase.weight,
         "weight_step": int(op.weights is not None),
+        "stationary": int(op.stationary or segments is not None),
+        "segments": int(segments is not None),
+        "pattern": schedule.pattern(phase),
+        "patterns": max(0, len(patterns) - 1),
         "maximum": int(op.maximum),
         "need": phase.need,
         "pass_need": phase.pass_need,
@@ -99,13 +122,20 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
     op, g = phase.operation, schedule.geometry
     even = any(p.operation.even for p in schedule.phases) if op.even is None else op.even
     sink = schedule.lifetimes[phase.sink]
-    per_pixel = groups_per_pixel(op, g)
+    unit, segments = g.element_bytes, op.window.segments
+    rows_last, groups_last = _burst(op, g)
+    group_step, pass_step = op.sink.steps(g)
     word = {
         "passes": op.passes(g) - 1,
         "tiles": op.tiles(g) - 1,
-        "rows_last": (op.window.pixel_count - 1) % g.rows,
-        "groups_last": per_pixel - (op.passes(g) - 1) * g.groups - 1,
-        "tail": (op.outputs - 1) % g.cols % g.lanes,
+        "rows_last": rows_last - 1,
+        "groups_last": groups_last - 1,
+        "tail": segments.tail - 1 if segments else (op.outputs - 1) % g.cols % g.lanes,
+        "edge": segments.edge if segments else 0,
+        "stationary": int(op.stationary or segments is not None),
+        "channel_step": unit * group_step,
+        "pass_step": unit * pass_step,
+        "lines": op.tiles(g) // op.sink.pixels - 1 if segments else 0,
         "bias": phase.bias,
         "bias_step": int(len(op.bias) > 1),
         "scale": phase.scale,
@@ -121,25 +151,25 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
         "exponents": phase.exponents,
         "row_groups": 0,
         "buffer": sink.buffer,
-        "address": sink.address + op.sink.offset,
-        "pixel": op.sink.pixel,
-        "row": op.sink.row,
+        "address": sink.address + unit * op.sink.offset,
+        "pixel": unit * op.sink.pixel,
+        "row": unit * op.sink.row,
         "pixels": op.sink.pixels - 1,
         "stored": phase.epilogue.stored,
         "fetched": phase.epilogue.fetched,
         "sent": phase.epilogue.sent,
     }
     if op.softmax is not None:
-        word["row_groups"] = op.softmax[0] * per_pixel - 1
+        word["row_groups"] = op.softmax[0] * groups_per_pixel(op, g) - 1
     added = dict.fromkeys(ADDITION_FIELDS, 0)
     if op.residual is not None and phase.residual is not None:
         r, life = op.residual, schedule.lifetimes[phase.residual]
         added |= {
             "add": 1,
             "residual_buffer": life.buffer,
-            "residual_address": life.address + r.place.offset,
-            "residual_pixel": r.place.pixel,
-            "residual_row": r.place.row,
+            "residual_address": life.address + unit * r.place.offset,
+            "residual_pixel": unit * r.place.pixel,
+            "residual_row": unit * r.place.row,
             "zero_a": r.zero_a,
             "multiplier_a": r.rescale_a[0],
             "shift_a": -r.rescale_a[1],
@@ -168,7 +198,7 @@ def program(schedule: Schedule) -> Program:
     words: dict[str, list[Word]] = {unit: [] for unit in UNITS}
     for i, phase in enumerate(schedule.phases):
         words["gather"].append(_gather(phase, schedule))
-        words["core"].append(_core(phase, schedule.geometry))
+        words["core"].append(_core(phase, schedule))
         words["epilogue"].append(_epilogue(phase, schedule, c, i))
     for fetch in schedule.fetches:
         words["fetch"].append(
@@ -203,6 +233,7 @@ def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
     """The smallest machine that runs ``compiled``."""
     g, c = schedule.geometry, compiled.constants
     operations = [phase.operation for phase in schedule.phases]
+    windows = [op.window for op in operations]
     longest = max(op.words(g) for op in operations)
     rows = [op.softmax[0] * groups_per_pixel(op, g) for op in operations if op.softmax is not None]
     settings = {
@@ -221,6 +252,11 @@ def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
         "exponents": len(c.exponent_words) // 256,
         "softmax_groups": max(rows, default=0),
         "weight_bits": c.weight_bits,
+        "element_bytes": g.element_bytes,
+        "accumulator_bits": schedule.accumulator_bits,
+        "patterns": schedule.patterns,
+        "segment": max((w.segments.size for w in windows if w.segments), default=0),
+        "doubled": any(w.segments is not None and w.segments.doubled for w in windows),
         "residual": any(op.residual is not None for op in operations),
         "maximum": any(op.maximum for op in operations),
         "even": any(op.even for op in operations),

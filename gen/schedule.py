@@ -1,7 +1,9 @@
 """Schedule: what every unit does, in which order, and what it waits for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from rtl.config import Pattern
 
 from .allocate import Lifetime
 from .operation import Geometry, Operation
@@ -122,7 +124,38 @@ class Schedule:
     streamed: bool
 
     @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """Every pattern by which a phase takes operands; those of a phase follow each other."""
+        found: list[Pattern] = []
+        for phase in self.phases:
+            segments = phase.operation.window.segments
+            own = segments.patterns if segments else ()
+            if _place(found, own) is None:
+                found += own
+        return tuple(found)
+
+    def pattern(self, phase: Phase) -> int:
+        """The first of the phase's patterns among all, 0 if it has none."""
+        segments = phase.operation.window.segments
+        return _place(self.patterns, segments.patterns if segments else ()) or 0
+
+    @property
+    def accumulator_bits(self) -> int:
+        """32, or what the largest sum of any 16-bit phase takes."""
+        if self.geometry.element_bytes == 1:
+            return 32
+        return max(32, *(phase.operation.sum_bits for phase in self.phases))
+
+    @property
     def onchip_bytes(self) -> int:
         """Buffers and weight memory."""
         g = self.geometry
-        return sum(self.buffer_bytes) + self.weight_words * g.cols * g.depth
+        weight_bytes = g.cols * g.depth * g.element_bytes
+        return sum(self.buffer_bytes) + self.weight_words * weight_bytes
+
+
+def _place(patterns: Sequence[Pattern], own: tuple[Pattern, ...]) -> int | None:
+    """Where ``own`` is a stretch of ``patterns``."""
+    size = len(own)
+    fits = (i for i in range(len(patterns) - size + 1) if tuple(patterns[i : i + size]) == own)
+    return next(fits, None)

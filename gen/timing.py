@@ -32,6 +32,12 @@ MEMORY_LATENCY = 64
 MEMORY_OUTSTANDING = 16
 """Read bursts that the memory model keeps open."""
 
+AHEAD = Crossbar.READ_LATENCY + 1 + Packer.LATENCY + 1
+"""Cycles from a beat's request to the step that uses a word which it completes."""
+
+SEGMENT_AHEAD = AHEAD + 1
+"""Cycles from the request of a segment's last beat to its first step: its tag passes a queue."""
+
 FIRST_WORD = 1 + Sequencer.LATENCY
 """Cycle in which every unit is offered its first word."""
 
@@ -135,6 +141,16 @@ class _Send:
         return self.ends[count - 1]
 
 
+@dataclass
+class _Results:
+    """A phase's results: when the next may be taken, when the first was, and where a row stands."""
+
+    begins: int
+    per_row: int | None
+    first: int | None = None
+    in_row: int = 0
+
+
 class _Model:
     def __init__(self, schedule: Schedule, config: Config):
         self.schedule, self.config = schedule, config
@@ -155,7 +171,7 @@ class _Model:
         self.released: deque[tuple[int, int]] = deque()
         self.latency = Epilogue.latency(config)
         self.drain = Array.latency(config)
-        self.window = config.window
+        self.window = config.window // config.element_bytes
 
     def span(self, unit: str, index: int, name: str, first: int, last: int) -> None:
         self.spans.append(Span(unit, index, name, first, last))
@@ -197,42 +213,56 @@ class _Model:
         return at
 
     def phase(self, index: int, phase: Phase) -> None:
-        op, config = phase.operation, self.config
-        g = self.schedule.geometry
-        window = op.window
-        words, passes = op.words(g), op.passes(g)
-        rows_at = self._rows_at(phase)
-        start = self.stored_at(phase.gather.start)
-        line_beats = window.taps * -(-window.run // self.window)
-        pixel_beats = window.lines * line_beats
-        completes = _completing_beats(window, g.depth, self.window)
-        slack = int((completes - np.arange(words)).max())
-        bursts = _bursts(op, g)
-        tiles, pixels = op.tiles(g), window.pixel_count
+        op, g = phase.operation, self.schedule.geometry
         begins = max(
             self.epilogue_free,
             self.stored_at(phase.epilogue.stored),
             self.fetch.at(phase.epilogue.fetched),
             self.sent_at(phase.epilogue.sent),
         )
-        weights = [self.fetch.at(phase.need + n * phase.pass_need) for n in range(passes)]
+        passes = range(op.passes(g))
+        weights = [self.fetch.at(phase.need + n * phase.pass_need) for n in passes]
         per_row = None
         if op.softmax is not None:
             per_row = op.softmax[0] * groups_per_pixel(op, g)
-        in_row = 0
-        first_beat = first_step = first_take = None
-        beat = max(self.next_beat, start)
-        ahead = 6
-        assert ahead == Crossbar.READ_LATENCY + 1 + Packer.LATENCY + 1
+        results = _Results(begins, per_row)
+        steps = self._segments if op.window.segments else self._patches
+        first_beat, first_step = steps(phase, weights, results)
+        self.gather_ends.append(self.next_beat - 1)
+        ends = self.stored[-1]
+        softmax_free = ends + 2 if per_row is not None else 0
+        self.epilogue_free = max(self.taken[-1] + self.latency + 2, softmax_free)
+        self.span("gather", index, op.name, first_beat, self.next_beat - 1)
+        self.span("core", index, op.name, first_step, self.last_step)
+        self.span("epilogue", index, op.name, results.first or 0, ends)
+
+    def _patches(self, phase: Phase, weights: list[int], results: "_Results") -> tuple[int, int]:
+        """Every beat and step of a phase; returns the first of each."""
+        op, g = phase.operation, self.schedule.geometry
+        window = op.window
+        words = op.words(g)
+        rows_at = self._rows_at(phase)
+        line_beats = window.taps * -(-window.run // self.window)
+        pixel_beats = window.lines * line_beats
+        completes = _completing_beats(window, g.depth, self.window)
+        slack = int((completes - np.arange(words)).max())
+        bursts = _bursts(op, g)
+        tiles, passes, pixels = op.tiles(g), op.passes(g), window.pixel_count
+        first_beat = first_step = None
+        beat = max(self.next_beat, self.stored_at(phase.gather.start))
         latest_row = int(rows_at.max())
-        for tile in range(tiles):
+        # All passes of each tile; or every tile, read again, in each pass.
+        rounds = [(tile, range(passes)) for tile in range(tiles)]
+        if op.stationary:
+            rounds = [(tile, range(n, n + 1)) for n in range(passes) for tile in range(tiles)]
+        for tile, in_tile in rounds:
             count = min(g.rows, pixels - tile * g.rows)
             beat = max(beat, self._room(words))
             if beat >= latest_row:
                 if first_beat is None:
                     first_beat = beat
                 last_pixel = beat + (count - 1) * pixel_beats
-                data = last_pixel + ahead + slack + words - 1
+                data = last_pixel + AHEAD + slack + words - 1
                 beat = last_pixel + pixel_beats
             else:
                 beat, opened, times = self._waiting(
@@ -240,48 +270,101 @@ class _Model:
                 )
                 if first_beat is None:
                     first_beat = opened
-                due = times[completes] + ahead + words - 1 - np.arange(words)
+                due = times[completes] + AHEAD + words - 1 - np.arange(words)
                 data = int(due.max())
-            for n in range(passes):
+            for n in in_tile:
                 burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
                 opens = max(self.core_free, weights[n])
-                last = max(opens + words - 1, self.last_step + self.last_burst)
-                if n == 0:
+                last = opens + words - 1
+                if n == in_tile[0]:
                     last = max(last, data)
-                held = len(self.taken) + burst - config.results
-                if held > 0:
-                    last = max(last, self.taken[held - 1] + 1)
                 if first_step is None:
-                    first_step = max(opens, (first_beat or 0) + ahead)
-                self.core_free, self.last_step, self.last_burst = last + 1, last, burst
-                self.pass_ends.append(last)
-                push = last + self.drain + Epilogue.QUEUE_LATENCY
-                for j in range(burst):
-                    take = max(push + j, begins)
-                    if first_take is None:
-                        first_take = take
-                    self.taken.append(take)
-                    begins = take + 1
-                    if per_row is None:
-                        self.stored.append(take + self.latency)
-                        continue
-                    in_row += 1
-                    if in_row == per_row:
-                        in_row = 0
-                        done = take + self.latency + Softmax.latency(config, per_row)
-                        behind = range(per_row - 1, -1, -1)
-                        self.stored += [done - k * config.lanes for k in behind]
-                        begins = done + 1
+                    first_step = max(opens, (first_beat or 0) + AHEAD)
+                self._ends(last, burst, results)
             total = (self.released[-1][0] if self.released else self.claimed - words) + words
             self.released.append((total, self.last_step + 1 + g.rows))
         self.next_beat = beat
-        self.gather_ends.append(beat - 1)
-        ends = self.stored[-1]
-        softmax_free = ends + 2 if per_row is not None else 0
-        self.epilogue_free = max(self.taken[-1] + self.latency + 2, softmax_free)
-        self.span("gather", index, op.name, first_beat or 0, beat - 1)
-        self.span("core", index, op.name, first_step or 0, self.last_step)
-        self.span("epilogue", index, op.name, first_take or 0, ends)
+        return first_beat or 0, first_step or 0
+
+    def _segments(self, phase: Phase, weights: list[int], results: "_Results") -> tuple[int, int]:
+        """Every beat of a phase on segments, and the steps that follow from each."""
+        op, config = phase.operation, self.config
+        window, segments = op.window, op.window.segments
+        assert segments is not None
+        rows_at = self._rows_at(phase)
+        reach = config.reach // config.element_bytes
+        beats = window.taps * -(-window.run // reach)
+        beat = max(self.next_beat, self.stored_at(phase.gather.start))
+        first_beat = first_step = None
+        step = self.core_free
+        steps = len(segments.patterns)
+        for weight in weights:
+            step = max(step, weight)
+            for pixel in range(window.pixel_count):
+                row = pixel // window.pixels
+                phases = 0
+                lines = [
+                    window.line + row * window.row_stride + line * window.line_stride
+                    for line in range(window.lines)
+                ]
+                for number, line in enumerate(lines):
+                    y = line >> 1 if segments.doubled else line
+                    inside = 0 <= y < window.height
+                    if segments.skip and not inside:
+                        beat += 1
+                        continue
+                    beat = max(beat, self._room(1))
+                    if inside:
+                        beat = max(beat, int(rows_at[y]))
+                    first_beat = beat if first_beat is None else first_beat
+                    beat += beats
+                    step = max(step, beat - 1 + SEGMENT_AHEAD)
+                    first_step = step if first_step is None else first_step
+                    if segments.sums:
+                        following = y + window.line_stride
+                        ends = number == window.lines - 1 or (
+                            segments.skip and following >= window.height
+                        )
+                        step += steps
+                    else:
+                        ends = number >= segments.warm and phases == 0
+                        if number >= segments.warm:
+                            phases = (phases + 1) % segments.every
+                        step += steps if ends else 1
+                    if ends:
+                        self._ends(step - 1, 1, results)
+                        step = self.core_free
+                    freed = (self.released[-1][0] if self.released else self.claimed - 1) + 1
+                    self.released.append((freed, step + 1))
+        self.next_beat, self.core_free = beat, step
+        return first_beat or 0, first_step or 0
+
+    def _ends(self, last: int, burst: int, results: "_Results") -> None:
+        """A pass's last step, not before ``last``, and what becomes of its results."""
+        config = self.config
+        last = max(last, self.last_step + self.last_burst)
+        held = len(self.taken) + burst - config.results
+        if held > 0:
+            last = max(last, self.taken[held - 1] + 1)
+        self.core_free, self.last_step, self.last_burst = last + 1, last, burst
+        self.pass_ends.append(last)
+        push = last + self.drain + Epilogue.QUEUE_LATENCY
+        for j in range(burst):
+            take = max(push + j, results.begins)
+            if results.first is None:
+                results.first = take
+            self.taken.append(take)
+            results.begins = take + 1
+            if results.per_row is None:
+                self.stored.append(take + self.latency)
+                continue
+            results.in_row += 1
+            if results.in_row == results.per_row:
+                results.in_row = 0
+                done = take + self.latency + Softmax.latency(config, results.per_row)
+                behind = range(results.per_row - 1, -1, -1)
+                self.stored += [done - k * config.lanes for k in behind]
+                results.begins = done + 1
 
     def _waiting(
         self, op: Operation, first: int, count: int, beat: int, rows_at, line_beats: int

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gen.order import groups_per_pixel
+from gen.order import group_count
 from gen.schedule import Schedule
 from gen.timing import Prediction
 from sim.testbench import read_trace
@@ -49,7 +49,7 @@ def layers(
         operation = phase.operation
         end = measured
         for _ in range(
-            groups_per_pixel(operation, schedule.geometry) * operation.window.pixel_count
+            group_count(operation, schedule.geometry)
         ):
             end = next(trace)
         name = operation.name

@@ -207,7 +207,7 @@ class Accelerator(wiring.Component):
             m.d.sync += [later.eq(beat), later_valid.eq(valid)]
             if stage == Crossbar.READ_LATENCY:
                 place = beat[len(gather.beat.as_value()) :]
-                window = Signal(8 * config.window, name="window", reset_less=True)
+                window = Signal(8 * config.reach, name="window", reset_less=True)
                 m.d.sync += window.eq(crossbar.gather_data >> (place << 3))
                 m.d.comb += packer.bytes.eq(window)
             beat, valid = later, later_valid
@@ -229,6 +229,15 @@ class Accelerator(wiring.Component):
             epilogue.result_valid.eq(array.result_valid),
             epilogue.result.eq(array.result),
         ]
+        if config.patterns:
+            m.d.comb += [
+                core.tag_enable.eq(packer.segment_enable),
+                core.tag.eq(packer.segment_tag),
+                array.push.eq(core.push),
+                array.segment_enable.eq(packer.segment_enable),
+                array.segment_address.eq(packer.segment_address),
+                array.segment_data.eq(packer.segment_data),
+            ]
         if config.residual:
             wiring.connect(m, epilogue.residual, crossbar.residual)
             m.d.comb += epilogue.residual_data.eq(crossbar.residual_data)

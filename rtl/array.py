@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from amaranth import Array as Choice
-from amaranth import Cat, ClockSignal, Instance, Module, ResetSignal, Signal
+from amaranth import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from .config import Config, bits_for
 from .core import step_layout
 from .memory import Memory
 from .tile import Tile
+from .windows import Windows
 
 __all__ = ["Array"]
 
@@ -29,6 +30,7 @@ class Array(wiring.Component):
     -------
     valid, step : from the core
     row_enable, bank_address, bank_data : from the packer
+    push, segment_enable, segment_address, segment_data : of segments, where there are patterns
     weight_enable, weight_address, weight_data : writes whole weight words
     result_valid, result : a group of ``lanes`` sums, :meth:`latency` cycles after the last step
         for the first group of a pass, one a cycle from there on
@@ -39,6 +41,10 @@ class Array(wiring.Component):
     row_enable: data.View
     bank_address: data.View
     bank_data: data.View
+    push: Signal
+    segment_enable: Signal
+    segment_address: Signal
+    segment_data: Signal
     weight_enable: Signal
     weight_address: Signal
     weight_data: Signal
@@ -50,13 +56,23 @@ class Array(wiring.Component):
     def __init__(self, config: Config, *, weights: Sequence[int] = (), writable: bool = True):
         self._config, self._weights, self._writable = config, weights, writable
         word = config.weight_bits * config.cols * config.depth
+        self._patch_bits = config.element_bits * config.depth
+        segments: dict = {}
+        if config.patterns:
+            segments = {
+                "push": In(1),
+                "segment_enable": In(1),
+                "segment_address": In(bits_for(config.patch_words)),
+                "segment_data": In(config.element_bits * config.segment),
+            }
         super().__init__(
-            {
+            segments
+            | {
                 "valid": In(1),
                 "step": In(step_layout(config)),
                 "row_enable": In(data.ArrayLayout(2, config.rows)),
                 "bank_address": In(data.ArrayLayout(bits_for(config.patch_words // 2), 2)),
-                "bank_data": In(data.ArrayLayout(8 * config.depth, 2)),
+                "bank_data": In(data.ArrayLayout(config.element_bits * config.depth, 2)),
                 "weight_enable": In(1),
                 "weight_address": In(bits_for(config.weight_words)),
                 "weight_data": In(word),
@@ -77,7 +93,7 @@ class Array(wiring.Component):
         for r in range(config.rows):
             banks = []
             for b in range(2):
-                bank = Memory(8 * config.depth, depth=config.patch_words // 2, registered=False)
+                bank = Memory(self._patch_bits, depth=config.patch_words // 2, registered=False)
                 m.submodules[f"patch_{r}_{b}"] = bank
                 m.d.comb += [
                     bank.read_address.eq(address[1:]),
@@ -87,7 +103,7 @@ class Array(wiring.Component):
                 ]
                 banks.append(bank.read_data)
             odd = Signal(name=f"patch_odd_{r}")
-            chosen = Signal(8 * config.depth, name=f"patch_{r}", reset_less=True)
+            chosen = Signal(self._patch_bits, name=f"patch_{r}", reset_less=True)
             m.d.sync += [odd.eq(address[0]), chosen.eq(Choice(banks)[odd])]
             rows.append(chosen)
             if r + 1 < config.rows:
@@ -95,6 +111,27 @@ class Array(wiring.Component):
                 m.d.sync += later.eq(address)
                 address = later
         return rows
+
+    def _own_operands(self, m: Module, shared) -> Signal:
+        """Operands of the one row's columns: each its own, or all of them the same."""
+        config = self._config
+        m.submodules.windows = windows = Windows(config)
+        m.d.comb += [
+            windows.write_enable.eq(self.segment_enable),
+            windows.write_address.eq(self.segment_address),
+            windows.write_data.eq(self.segment_data),
+            windows.read_address.eq(self.step.patch),
+            windows.push.eq(self.push),
+            windows.pattern.eq(self.step.pattern),
+        ]
+        own = self.step.segment
+        for stage in range(Windows.LATENCY):
+            later = Signal(name=f"segment_{stage}")
+            m.d.sync += later.eq(own)
+            own = later
+        operands = Signal(Tile.operand_bits(config))
+        m.d.comb += operands.eq(Mux(own, windows.operands, shared.replicate(config.cols)))
+        return operands
 
     def _weight_memories(self, m: Module) -> list:
         """Read data of each group's weights, in step with the address as it moves right."""
@@ -128,6 +165,8 @@ class Array(wiring.Component):
         m = Module()
         config = self._config
         activations, weights = self._patch_rings(m), self._weight_memories(m)
+        if config.patterns:
+            activations = [self._own_operands(m, activations[0])]
 
         control = Cat(self.valid, self.step.first, self.step.last, self.step.maximum)
         for stage in range(self.PATCH_LATENCY):
@@ -143,7 +182,7 @@ class Array(wiring.Component):
             for g in range(config.groups):
                 out = {
                     "control": Signal(4, name=f"control_{r}_{g}"),
-                    "a": Signal(8 * config.depth, name=f"a_{r}_{g}"),
+                    "a": Signal(Tile.operand_bits(config), name=f"a_{r}_{g}"),
                     "b": Signal(config.weight_bits * lanes * config.depth, name=f"b_{r}_{g}"),
                     "result": Signal(wide * lanes, name=f"result_{r}_{g}"),
                 }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["UNITS", "Config", "bits_for"]
+__all__ = ["UNITS", "Config", "Pattern", "bits_for"]
 
 UNITS = ("gather", "core", "epilogue", "fetch", "send")
 """The units that step through a program of their own, in the order of the data."""
@@ -14,6 +14,32 @@ def bits_for(count: int) -> int:
 
 
 @dataclass(frozen=True)
+class Pattern:
+    """Which elements of the last ``lines`` segments are the operands of each column.
+
+    Column ``c`` belongs to pixel ``c // outputs``, whose window begins at element ``start +
+    (c // outputs) * pixel_step``. Product ``i`` of a column takes tap ``i % taps`` of line
+    ``i // taps``, taps lying ``tap_step`` elements apart; products beyond ``lines * taps`` have no
+    operand. The oldest segment is line 0.
+    """
+
+    outputs: int
+    pixel_step: int
+    taps: int
+    tap_step: int = 1
+    lines: int = 1
+    start: int = 0
+
+    def place(self, column: int, product: int) -> tuple[int, int] | None:
+        """Line and element of a segment for ``product`` of ``column``, if it has an operand."""
+        line, tap = divmod(product, self.taps)
+        if line >= self.lines:
+            return None
+        pixel = column // self.outputs
+        return line, self.start + pixel * self.pixel_step + tap * self.tap_step
+
+
+@dataclass(frozen=True)
 class Config:
     """What an accelerator is built from; every member is a plain integer, flag or tuple of them.
 
@@ -22,6 +48,10 @@ class Config:
     rows, cols, depth
         Geometry of the array: ``rows`` pixels by ``cols`` output channels, each element a dot
         product of ``depth`` products a cycle.
+    element_bytes
+        Bytes of an activation, 1 or 2.
+    accumulator_bits
+        Width of the array's sums: enough that none ever wraps.
     lanes
         Outputs that the epilogue takes per cycle; divides ``cols``.
     word_bytes
@@ -38,7 +68,12 @@ class Config:
     softmax_groups
         Groups of ``lanes`` values in the longest softmax row; 0 builds no softmax unit.
     weight_bits
-        8, or 9 where a model's weights have a zero point.
+        8, or 9 where a model's weights have a zero point; 16 beside 16-bit activations.
+    patterns, segment
+        How columns may take operands of their own from segments of ``segment`` elements, see
+        :class:`Pattern`; none by default. Needs ``rows`` 1 and ``lanes`` equal to ``cols``.
+    doubled
+        Whether segments may repeat each element, as nearest upsampling by two does.
     residual, maximum
         Whether the epilogue adds a second operand, and whether the array can take maxima.
     even
@@ -73,6 +108,11 @@ class Config:
     exponents: int = 0
     softmax_groups: int = 0
     weight_bits: int = 8
+    element_bytes: int = 1
+    accumulator_bits: int = 32
+    patterns: tuple[Pattern, ...] = ()
+    segment: int = 0
+    doubled: bool = False
     residual: bool = True
     maximum: bool = True
     even: bool = True
@@ -83,14 +123,10 @@ class Config:
     streamed: bool = True
     throttled: bool = False
 
-    accumulator_bits = 32
-
     def __post_init__(self) -> None:
-        for name in ("rows", "cols", "lanes", "bias_words", "scale_words"):
+        for name in ("rows", "cols", "depth", "lanes", "bias_words", "scale_words"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.depth < 2:
-            raise ValueError(f"depth must be at least 2, not {self.depth}")
         if self.cols % self.lanes:
             raise ValueError(f"lanes must divide cols ({self.cols}), not {self.lanes}")
         for name in ("word_bytes", "axi_bytes", "patch_words"):
@@ -101,10 +137,14 @@ class Config:
             raise ValueError(f"axi_bytes must be at most word_bytes, not {self.axi_bytes}")
         if not self.buffer_words or any(n < 2 or n % 2 for n in self.buffer_words):
             raise ValueError(f"buffer_words must be even and positive, not {self.buffer_words}")
-        if self.lanes > self.word_bytes:
-            raise ValueError(f"lanes must be at most word_bytes, not {self.lanes}")
-        if self.weight_bits not in (8, 9):
-            raise ValueError(f"weight_bits must be 8 or 9, not {self.weight_bits}")
+        if self.element_bytes not in (1, 2):
+            raise ValueError(f"element_bytes must be 1 or 2, not {self.element_bytes}")
+        if self.lanes * self.element_bytes > self.word_bytes:
+            raise ValueError(f"lanes must be at most word_bytes / element_bytes, not {self.lanes}")
+        if self.weight_bits not in (8, 9, 16):
+            raise ValueError(f"weight_bits must be 8, 9 or 16, not {self.weight_bits}")
+        if self.patterns and (self.rows != 1 or self.lanes != self.cols):
+            raise ValueError("patterns need rows to be 1 and lanes to equal cols")
 
     @property
     def multipliers(self) -> int:
@@ -117,9 +157,18 @@ class Config:
         return self.cols // self.lanes
 
     @property
+    def element_bits(self) -> int:
+        return 8 * self.element_bytes
+
+    @property
     def window(self) -> int:
-        """Most bytes that the gather unit takes from a buffer per cycle."""
-        return min(self.word_bytes, self.depth + 1)
+        """Most bytes of a patch that the gather unit takes from a buffer per cycle."""
+        return min(self.word_bytes, self.element_bytes * (self.depth + 1))
+
+    @property
+    def reach(self) -> int:
+        """Most bytes of a patch or a segment that the gather unit takes per cycle."""
+        return max(self.window, min(self.word_bytes, self.element_bytes * self.segment))
 
     @property
     def address_bits(self) -> int:

@@ -1,10 +1,11 @@
 """Core: issues the steps of each pass over a tile of pixels and a tile of output channels."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
+from .gather import tag_layout
 from .words import Fields
 
 __all__ = ["Core", "step_layout"]
@@ -14,19 +15,20 @@ def step_layout(config: Config) -> data.StructLayout:
     """One step of the array: where its operands lie, and where it stands in its pass.
 
     ``burst`` and ``groups_last`` matter with ``last``: how many result groups the pass leaves, and
-    how many of them (less one) each row has.
+    how many of them (less one) each row has. ``segment`` takes operands by ``pattern``.
     """
-    return data.StructLayout(
-        {
-            "patch": bits_for(config.patch_words),
-            "weight": bits_for(config.weight_words),
-            "first": 1,
-            "last": 1,
-            "maximum": 1,
-            "burst": bits_for(config.rows * config.groups + 1),
-            "groups_last": bits_for(config.groups),
-        }
-    )
+    members = {
+        "patch": bits_for(config.patch_words),
+        "weight": bits_for(config.weight_words),
+        "first": 1,
+        "last": 1,
+        "maximum": 1,
+        "burst": bits_for(config.rows * config.groups + 1),
+        "groups_last": bits_for(config.groups),
+    }
+    if config.patterns:
+        members |= {"segment": 1, "pattern": bits_for(len(config.patterns))}
+    return data.StructLayout(members)
 
 
 class Core(wiring.Component):
@@ -36,13 +38,20 @@ class Core(wiring.Component):
     of a pass also waits until the previous pass's results are being read out fast enough not to be
     overtaken, and until the result queue has room for its own. Nothing behind it ever stalls.
 
+    A word walks all passes of a tile before the next tile; or, with ``stationary``, all tiles with
+    the weights of a pass before the next pass, for which the gather unit repeats the patches. A
+    word with ``segments`` does the latter, and takes a step per pattern from each segment as its
+    tag says.
+
     One step per cycle, none lost between passes, tiles or words.
 
     Members
     -------
     i : stream of words
     step, valid : the step that issues in this cycle
+    push : the segment at ``step.patch`` is the newest from now on
     written, released : ring positions of the patch ring, modulo twice its size
+    tag_enable, tag : a segment is written, where there are patterns
     fetched : progress counter of the fetch unit
     popped : the epilogue takes a result group
     passed : passes finished, from which the fetch unit learns that weights are spent
@@ -51,6 +60,9 @@ class Core(wiring.Component):
     i: stream.Interface
     valid: Signal
     step: data.View
+    push: Signal
+    tag_enable: Signal
+    tag: Signal
     written: Signal
     released: Signal
     fetched: Signal
@@ -62,8 +74,13 @@ class Core(wiring.Component):
     def __init__(self, config: Config, fields: Fields):
         self._config, self._fields = config, fields
         pointer = bits_for(2 * config.patch_words)
+        segments: dict = {}
+        if config.patterns:
+            tag = tag_layout(config).size
+            segments = {"push": Out(1), "tag_enable": In(1), "tag": In(tag)}
         super().__init__(
-            {
+            segments
+            | {
                 "i": In(stream.Signature(fields.width)),
                 "valid": Out(1),
                 "step": Out(step_layout(config)),
@@ -82,15 +99,17 @@ class Core(wiring.Component):
         config = self._config
         w = self._fields.view(self.i.payload)
         pointer = len(self.written)
-        k = Signal(len(w.words))
+        k = Signal(max(len(w.words), len(w.patterns)))
         n = Signal(16)
         tile = Signal(20)
         base = Signal(pointer)
         offset = Signal(bits_for(config.weight_words))
+        pass_offset = Signal(bits_for(config.weight_words))
         need = Signal(config.token_bits)
         position = Signal(pointer)
         final_pass, final_tile = n == w.passes, tile == w.tiles
-        first, last = k == 0, k == w.words
+        first, last = Signal(), Signal()
+        m.d.comb += [first.eq(k == 0), last.eq(k == w.words)]
 
         burst = Signal(bits_for(config.rows * config.groups + 1))
         m.d.comb += burst.eq(
@@ -103,28 +122,27 @@ class Core(wiring.Component):
         draining = Signal.like(burst)
         credit = Signal(range(config.results + 1), init=config.results)
         drained = ~last | ((draining == 0) & (credit >= burst))
+        there, issues, weight = Signal(), Signal(init=1), Signal.like(offset)
         go = Signal()
+        ends, ends_inner, ends_word = Signal(), Signal(), Signal()
         m.d.comb += [
             position.eq(base + k),
-            go.eq(
-                self.i.valid
-                & (position != self.written)
-                & (self.fetched >= w.need + need)
-                & drained
-                & ~self.hold
-            ),
-            self.valid.eq(go),
+            there.eq(position != self.written),
+            weight.eq(w.weight + offset),
+            go.eq(self.i.valid & there & (self.fetched >= w.need + need) & drained & ~self.hold),
+            self.valid.eq(go & issues),
             self.step.patch.eq(position),
-            self.step.weight.eq(w.weight + offset),
+            self.step.weight.eq(weight),
             self.step.first.eq(first),
             self.step.last.eq(last),
             self.step.maximum.eq(w.maximum),
             self.step.burst.eq(burst),
             self.step.groups_last.eq(Mux(final_pass, w.groups_last, config.groups - 1)),
-            self.i.ready.eq(go & last & final_pass & final_tile),
+            ends.eq(go & last),
+            ends_inner.eq(ends & Mux(w.stationary, final_tile, final_pass)),
+            ends_word.eq(ends & final_pass & final_tile),
+            self.i.ready.eq(ends_word),
         ]
-        ends = Signal()
-        m.d.comb += ends.eq(go & last)
         m.d.sync += credit.eq(credit + self.popped - Mux(ends, burst, 0))
         with m.If(ends):
             m.d.sync += draining.eq(burst - 1)
@@ -134,12 +152,40 @@ class Core(wiring.Component):
         with m.If(go):
             m.d.sync += [k.eq(k + 1), offset.eq(offset + w.weight_step)]
         with m.If(ends):
-            m.d.sync += [k.eq(0), n.eq(n + 1), need.eq(need + w.pass_need)]
-            with m.If(final_pass):
-                m.d.sync += [n.eq(0), need.eq(0), offset.eq(0), tile.eq(tile + 1)]
-                m.d.sync += base.eq(base + w.words + 1)
-                with m.If(final_tile):
-                    m.d.sync += tile.eq(0)
+            m.d.sync += k.eq(0)
+            with m.If(w.stationary):
+                m.d.sync += [tile.eq(tile + 1), offset.eq(pass_offset), base.eq(position + 1)]
+                with m.If(ends_inner):
+                    m.d.sync += [
+                        tile.eq(0),
+                        n.eq(n + 1),
+                        need.eq(need + w.pass_need),
+                        offset.eq(offset + w.weight_step),
+                        pass_offset.eq(offset + w.weight_step),
+                    ]
+            with m.Else():
+                m.d.sync += [n.eq(n + 1), need.eq(need + w.pass_need)]
+                with m.If(ends_inner):
+                    m.d.sync += [n.eq(0), need.eq(0), offset.eq(0), tile.eq(tile + 1)]
+                    m.d.sync += base.eq(position + 1)
+            with m.If(ends_word):
+                m.d.sync += [s.eq(0) for s in (tile, n, need, offset, pass_offset)]
+        if config.patterns:
+            self._segments(
+                m,
+                w,
+                go=go,
+                base=base,
+                k=k,
+                first=first,
+                last=last,
+                there=there,
+                issues=issues,
+                weight=weight,
+                pass_offset=pass_offset,
+                ends_inner=ends_inner,
+                final_pass=final_pass,
+            )
 
         # Rows and column groups read later than the step issues; what they read is freed later yet.
         freed = base
@@ -157,3 +203,50 @@ class Core(wiring.Component):
         with m.If(self.clear):
             m.d.sync += self.passed.eq(0)
         return m
+
+    def _segments(
+        self,
+        m: Module,
+        w,
+        *,
+        go,
+        base,
+        k,
+        first,
+        last,
+        there,
+        issues,
+        weight,
+        pass_offset,
+        ends_inner,
+        final_pass,
+    ) -> None:
+        """Steps of a segment, as its tag says; they leave the ring with the last of them."""
+        config = self._config
+        tags = fifo.SyncFIFOBuffered(width=len(self.tag), depth=config.patch_words)
+        m.submodules.tags = tags
+        tag = Signal(tag_layout(config))
+        final = Signal()
+        m.d.comb += [
+            tags.w_en.eq(self.tag_enable),
+            tags.w_data.eq(self.tag),
+            tag.eq(tags.r_data),
+            final.eq((k == w.patterns) | ~tag.steps),
+            self.step.segment.eq(w.segments),
+            self.step.pattern.eq(w.pattern + k),
+        ]
+        with m.If(w.segments):
+            m.d.comb += [
+                there.eq(tags.r_rdy),
+                self.step.patch.eq(base),
+                first.eq(tag.first & (k == 0)),
+                last.eq(tag.steps & tag.last & final),
+                issues.eq(tag.steps),
+                weight.eq(w.weight + pass_offset + tag.weight + k),
+                tags.r_en.eq(go & final),
+                self.push.eq(go & (k == 0)),
+            ]
+            with m.If(go & final):
+                m.d.sync += [k.eq(0), base.eq(base + 1)]
+            with m.If(ends_inner):
+                m.d.sync += pass_offset.eq(Mux(final_pass, 0, pass_offset + w.words + 1))

@@ -1,13 +1,13 @@
 """Gather: the affine address generator that turns convolution windows into contiguous patches."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
 from .words import Fields
 
-__all__ = ["Gather", "beat_layout"]
+__all__ = ["Gather", "beat_layout", "tag_layout"]
 
 
 def beat_layout(config: Config) -> data.StructLayout:
@@ -15,20 +15,31 @@ def beat_layout(config: Config) -> data.StructLayout:
 
     ``count`` bytes belong to the patch, those in [``low``, ``high``) come from the buffer and the
     others are ``pad``. ``flush`` ends a patch word, ``last`` a pixel; ``publish`` marks the beats
-    of the tile's last pixel, ``row`` is the array row that takes the pixel.
+    of the tile's last pixel, ``row`` is the array row that takes the pixel. Where the machine has
+    patterns, ``segment`` says that the beat belongs to a segment, which ``ends`` with it, and
+    ``tag`` what the core must know of the segment, see :func:`tag_layout`.
     """
-    size = bits_for(config.window + 1)
+    size = bits_for(config.reach + 1)
+    members = {
+        "count": size,
+        "low": size,
+        "high": size,
+        "pad": config.element_bits,
+        "flush": 1,
+        "last": 1,
+        "publish": 1,
+        "row": bits_for(config.rows),
+    }
+    if config.patterns:
+        members |= {"segment": 1, "ends": 1, "doubled": 1, "tag": tag_layout(config).size}
+    return data.StructLayout(members)
+
+
+def tag_layout(config: Config) -> data.StructLayout:
+    """What the core must know of a segment: whether steps follow from it, whether they begin and
+    end a sum, and the first step's place among the pass's weight words."""
     return data.StructLayout(
-        {
-            "count": size,
-            "low": size,
-            "high": size,
-            "pad": 8,
-            "flush": 1,
-            "last": 1,
-            "publish": 1,
-            "row": bits_for(config.rows),
-        }
+        {"steps": 1, "first": 1, "last": 1, "weight": bits_for(config.weight_words)}
     )
 
 
@@ -39,7 +50,11 @@ class Gather(wiring.Component):
     window, beats of a run of contiguous bytes. Bytes left or right of the tensor (by their position
     in the row) and lines above or below it are replaced by the word's ``pad``, so padding costs no
     memory. A beat waits until the progress counter of its source shows its row written, and until
-    the patch ring has room for its whole tile.
+    the patch ring has room for its whole tile. The whole may be repeated.
+
+    In a word with ``segments``, each line makes a segment of its own, and the ring has room for it.
+    ``doubled`` reads every line twice, as if the tensor had twice the rows; ``skip`` leaves out
+    lines that lie above or below the tensor, at a cycle each.
 
     One beat per cycle, none between words; the reading has no latency of its own.
 
@@ -92,7 +107,7 @@ class Gather(wiring.Component):
         m = Module()
         config = self._config
         w = self._fields.view(self.i.payload)
-        window = config.window
+        window = Mux(w.segments, config.reach, config.window) if config.patterns else config.window
         span = config.address_bits + 2
 
         # Positions relative to the word's own bases, one register per loop.
@@ -108,8 +123,10 @@ class Gather(wiring.Component):
         row_need = Signal(config.token_bits)
         line_need = Signal(config.token_bits)
 
+        repeat = Signal(16)
+        repeat_at = Signal(signed(span))
         left = Signal(signed(span))
-        count = Signal(range(window + 1))
+        count = Signal(range(config.reach + 1))
         position = Signal(signed(span))
         end = Signal(signed(span))
         y = Signal(signed(19))
@@ -119,23 +136,27 @@ class Gather(wiring.Component):
             count.eq(Mux(left < window, left, window)),
             position.eq(w.position + tap_at + run),
             end.eq(w.width - position),
-            y.eq(w.line + line_y),
+            y.eq((w.line + line_y) >> w.doubled if config.doubled else w.line + line_y),
             inside.eq((y >= 0) & (y < w.height)),
             self.request.payload.buffer.eq(w.buffer),
-            self.request.payload.address.eq(w.address + line_address + tap_at + run),
+            self.request.payload.address.eq(w.address + repeat_at + line_address + tap_at + run),
         ]
-        low = Signal(range(window + 1))
-        high = Signal(range(window + 1))
+        # A line read for the first of two times stays where it is.
+        stays = w.doubled & ~(w.line + line_y)[0] if config.doubled else Const(0)
+        low = Signal(range(config.reach + 1))
+        high = Signal(range(config.reach + 1))
         with m.If(position < 0):
             m.d.comb += low.eq(Mux(-position < count, -position, count))
         with m.If(inside & (end > 0)):
             m.d.comb += high.eq(Mux(end < count, end, count))
 
+        skips = w.segments & w.skip & ~inside if config.patterns else Const(0)
         last_run = left <= window
-        last_tap = last_run & (tap == w.taps)
+        last_tap = (last_run & (tap == w.taps)) | skips
         last_line = last_tap & (line == w.lines)
         last_pixel = last_line & (pixel == w.pixels)
-        last = last_pixel & (row == w.rows)
+        last_row = last_pixel & (row == w.rows)
+        last = last_row & (repeat == w.repeats)
         final_pixel = (pixel == w.pixels) & (row == w.rows)
         publish = final_pixel | (lane == config.rows - 1)
         m.d.comb += [
@@ -155,10 +176,10 @@ class Gather(wiring.Component):
         m.d.comb += [
             progress.eq(Mux(w.fetched, self.fetched, self.stored)),
             need.eq(w.need + line_need),
-            opens.eq((lane == 0) & (line == 0) & (tap == 0) & (run == 0)),
+            opens.eq((lane == 0) & ((line == 0) | w.segments) & (tap == 0) & (run == 0)),
         ]
         words = Signal(bits_for(config.patch_words + 1))
-        m.d.comb += words.eq(w.words + 1)
+        m.d.comb += words.eq(Mux(w.segments, 1, w.words + 1))
         ready = Signal()
         m.d.comb += [
             ready.eq(
@@ -167,14 +188,18 @@ class Gather(wiring.Component):
                 & (~opens | (self.room >= words))
                 & ~self.hold
             ),
-            self.request.valid.eq(self.i.valid & ready),
+            self.request.valid.eq(self.i.valid & ready & ~skips),
         ]
         step = Signal()
+        taken = Signal()
         m.d.comb += [
-            step.eq(self.request.valid & self.request.ready),
-            self.claim.eq(Mux(step & opens, words, 0)),
+            taken.eq(self.request.valid & self.request.ready),
+            step.eq(taken | (self.i.valid & skips)),
+            self.claim.eq(Mux(taken & opens, words, 0)),
             self.i.ready.eq(step & last),
         ]
+        if config.patterns:
+            self._tag(m, w, line, Mux(step, Cat(last_tap, last_line), 0), inside, y)
         with m.If(step):
             m.d.sync += run.eq(run + window)
             with m.If(last_run):
@@ -184,10 +209,13 @@ class Gather(wiring.Component):
                     tap.eq(0),
                     tap_at.eq(pixel_at),
                     line.eq(line + 1),
-                    line_address.eq(line_address + w.line_step),
                     line_y.eq(line_y + w.line_stride),
-                    line_need.eq(line_need + w.line_need),
                 ]
+                with m.If(~stays):
+                    m.d.sync += [
+                        line_address.eq(line_address + w.line_step),
+                        line_need.eq(line_need + w.line_need),
+                    ]
             with m.If(last_line):
                 m.d.sync += [
                     line.eq(0),
@@ -212,10 +240,43 @@ class Gather(wiring.Component):
                     row_need.eq(row_need + w.row_need),
                     line_need.eq(row_need + w.row_need),
                 ]
-            with m.If(last):
+            with m.If(last_row):
                 ended = (row, lane, row_address, line_address, row_y, line_y, row_need, line_need)
                 m.d.sync += [s.eq(0) for s in ended]
-                m.d.sync += self.gathered.eq(self.gathered + 1)
+                m.d.sync += [repeat.eq(repeat + 1), repeat_at.eq(repeat_at + w.repeat_step)]
+            with m.If(last):
+                m.d.sync += [repeat.eq(0), repeat_at.eq(0), self.gathered.eq(self.gathered + 1)]
         with m.If(self.clear):
             m.d.sync += self.gathered.eq(0)
         return m
+
+    def _tag(self, m: Module, w, line, ended, inside, y) -> None:
+        """What becomes of a segment: a line of a sum, or outputs after the first few lines.
+
+        ``ended`` has a bit for the end of a line and one for the end of its pixel.
+        """
+        begun = Signal()
+        phase = Signal(4)
+        weight = Signal(bits_for(self._config.weight_words))
+        following = Signal(signed(20))
+        tag = Signal(tag_layout(self._config))
+        warm, sums = line < w.warm, w.line_weight != 0
+        m.d.comb += [
+            following.eq(y + w.line_stride),
+            tag.steps.eq(~warm & (phase == 0)),
+            tag.first.eq(~sums | ~begun),
+            tag.last.eq(~sums | (line == w.lines) | (w.skip & (following >= w.height))),
+            tag.weight.eq(weight),
+            self.beat.segment.eq(w.segments),
+            self.beat.ends.eq(ended[0]),
+            self.beat.doubled.eq(w.doubled),
+            self.beat.tag.eq(tag),
+        ]
+        with m.If(ended[1]):
+            m.d.sync += [begun.eq(0), phase.eq(0), weight.eq(0)]
+        with m.Elif(ended[0]):
+            m.d.sync += [
+                begun.eq(begun | inside | ~w.skip),
+                weight.eq(weight + w.line_weight),
+                phase.eq(Mux(warm | (phase == w.every), 0, phase + 1)),
+            ]

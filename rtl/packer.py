@@ -1,11 +1,11 @@
 """Packer: gathered beats become whole words in the patch ring."""
 
-from amaranth import Array, Module, Mux, Signal
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
-from .gather import beat_layout
+from .gather import beat_layout, tag_layout
 
 __all__ = ["Packer"]
 
@@ -15,7 +15,8 @@ class Packer(wiring.Component):
 
     The pixels of a tile lie one per array row, at the same word addresses of each row's memory. A
     pixel's last word is completed by whatever is there; its weights are zero. Even and odd words
-    lie in separate banks, for a beat may complete two.
+    lie in separate banks, for a beat may complete two. Beats of a segment are joined to one, which
+    takes a position of the ring in a memory of its own.
 
     A beat's words are written :attr:`LATENCY` cycles after the beat; ``written`` counts them from
     the next cycle on.
@@ -29,6 +30,7 @@ class Packer(wiring.Component):
     released : ring position up to which the array has read, modulo twice the ring
     row_enable : per row, per bank write enables
     bank_address, bank_data : what both banks write
+    segment_enable, segment_address, segment_data, segment_tag : a segment, where there are patterns
     """
 
     valid: Signal
@@ -41,31 +43,48 @@ class Packer(wiring.Component):
     row_enable: data.View
     bank_address: data.View
     bank_data: data.View
+    segment_enable: Signal
+    segment_address: Signal
+    segment_data: Signal
+    segment_tag: Signal
 
     LATENCY = 1
 
     def __init__(self, config: Config):
         self._config = config
         pointer = bits_for(2 * config.patch_words)
+        segments: dict = {}
+        if config.patterns:
+            segments = {
+                "segment_enable": Out(1),
+                "segment_address": Out(bits_for(config.patch_words)),
+                "segment_data": Out(config.element_bits * config.segment),
+                "segment_tag": Out(tag_layout(config).size),
+            }
         super().__init__(
-            {
+            segments
+            | {
                 "valid": In(1),
                 "beat": In(beat_layout(config)),
-                "bytes": In(8 * config.window),
+                "bytes": In(8 * config.reach),
                 "written": Out(pointer),
                 "room": Out(bits_for(config.patch_words + 1)),
                 "claim": In(bits_for(config.patch_words + 1)),
                 "released": In(pointer),
                 "row_enable": Out(data.ArrayLayout(2, config.rows)),
                 "bank_address": Out(data.ArrayLayout(bits_for(config.patch_words // 2), 2)),
-                "bank_data": Out(data.ArrayLayout(8 * config.depth, 2)),
+                "bank_data": Out(data.ArrayLayout(config.element_bits * config.depth, 2)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        depth, window = config.depth, config.window
+        depth, window, unit = (
+            config.element_bytes * config.depth,
+            config.window,
+            config.element_bytes,
+        )
         pointer = len(self.written)
 
         claimed = Signal(pointer)
@@ -76,12 +95,13 @@ class Packer(wiring.Component):
             self.room.eq(config.patch_words - used),
         ]
 
-        padded = Signal(8 * window)
-        for i in range(window):
-            byte = self.bytes[8 * i : 8 * i + 8]
+        # Edges of padding lie between elements.
+        padded = Signal(8 * config.reach)
+        for i in range(0, config.reach, unit):
+            element = self.bytes[8 * i : 8 * (i + unit)]
             genuine = (i >= self.beat.low) & (i < self.beat.high)
             filler = Mux(i < self.beat.count, self.beat.pad, 0)
-            m.d.comb += padded[8 * i : 8 * i + 8].eq(Mux(genuine, byte, filler))
+            m.d.comb += padded[8 * i : 8 * (i + unit)].eq(Mux(genuine, element, filler))
 
         # `fill` bytes are held back from earlier beats; together they never exceed two words.
         held = Signal(8 * max(1, depth - 1))
@@ -89,7 +109,7 @@ class Packer(wiring.Component):
         joined = Signal(16 * depth)
         total = Signal(range(2 * depth + 1))
         m.d.comb += [
-            joined.eq(held | (padded << (fill << 3))),
+            joined.eq(held | (padded[: 8 * window] << (fill << 3))),
             total.eq(fill + self.beat.count),
         ]
         full = Signal(range(3))
@@ -107,9 +127,10 @@ class Packer(wiring.Component):
         m.d.comb += enable.eq(Mux(full == 2, 3, Mux(full == 1, Mux(odd, 2, 1), 0)))
         words = Array([joined[: 8 * depth], joined[8 * depth :]])
         half = word[1 : len(self.bank_address[0]) + 1]
+        packs = self.valid & ~self.beat.segment if config.patterns else self.valid
         for r in range(config.rows):
             chosen = self.beat.row == r
-            m.d.sync += self.row_enable[r].eq(Mux(self.valid & chosen, enable, 0))
+            m.d.sync += self.row_enable[r].eq(Mux(packs & chosen, enable, 0))
         m.d.sync += [
             self.bank_address[0].eq(half + odd),
             self.bank_address[1].eq(half),
@@ -118,7 +139,11 @@ class Packer(wiring.Component):
         ]
         published = Signal(pointer)
         m.d.sync += self.written.eq(published)
-        with m.If(self.valid):
+        if config.patterns:
+            with m.If(self.valid & self.beat.segment & self.beat.ends):
+                m.d.sync += [word.eq(word + 1), start.eq(word + 1), published.eq(word + 1)]
+            self._join(m, padded, word)
+        with m.If(packs):
             m.d.sync += word.eq(word + full)
             for count in range(3):
                 with m.If(full == count):
@@ -137,3 +162,25 @@ class Packer(wiring.Component):
             with m.If(self.beat.publish):
                 m.d.sync += published.eq(word + full)
         return m
+
+    def _join(self, m: Module, padded, word) -> None:
+        """Beats of a segment side by side; doubled, each element twice but the first."""
+        config = self._config
+        size, bits = config.segment, config.element_bits
+        before = Signal(bits * size)
+        place = Signal(range(size * config.element_bytes + 1))
+        joined = Signal(bits * size)
+        m.d.comb += joined.eq(before | (padded << (place << 3)))
+        with m.If(self.valid & self.beat.segment):
+            m.d.sync += [before.eq(joined), place.eq(place + self.beat.count)]
+            with m.If(self.beat.ends):
+                m.d.sync += [before.eq(0), place.eq(0)]
+        twice = Cat(joined.word_select((i + 1) >> 1, bits) for i in range(size))
+        m.d.sync += [
+            self.segment_enable.eq(self.valid & self.beat.segment & self.beat.ends),
+            self.segment_address.eq(word),
+            self.segment_data.eq(
+                Mux(self.beat.doubled, twice, joined) if config.doubled else joined
+            ),
+            self.segment_tag.eq(self.beat.tag),
+        ]

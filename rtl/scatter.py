@@ -1,5 +1,6 @@
 """Scatter: where each result group goes, in the order in which the array delivers them."""
 
+from amaranth import Array as Choice
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -13,13 +14,17 @@ __all__ = ["Scatter"]
 class Scatter(wiring.Component):
     """Counts tiles, passes, rows and groups of a word and keeps the addresses that follow.
 
+    A group lies ``channel_step`` bytes behind its predecessor of the same pixel and pass, a pass
+    ``pass_step`` behind the one before.
+
     Members
     -------
     word : the epilogue's word in force
     step : a group is taken
     store, residual : byte addresses of the group's first output and second operand
     bias, scale : words of the constant memories that belong to the group
-    partial : the group is the last of its pixel, so maybe not full
+    partial : the group lies at the edge that the word names, so maybe not full: ``edge`` 0 is the
+        last group of a pixel, 1 the last pixel of a row, 2 the last row of pixels
     last : the group is the last of the word
     """
 
@@ -58,71 +63,66 @@ class Scatter(wiring.Component):
         final_pass, final_tile = n == w.passes, tile == w.tiles
         last_group = group == Mux(final_pass, w.groups_last, config.groups - 1)
         last_row = row == Mux(final_tile, w.rows_last, config.rows - 1)
-        ends_pass = last_group & last_row
+        ends_tile = last_group & last_row
+        ends_pass, ends_passes = Signal(), Signal()
+        m.d.comb += [
+            ends_pass.eq(ends_tile & (final_tile | ~w.stationary)),
+            ends_passes.eq(ends_tile & final_pass & (final_tile | ~w.stationary)),
+            self.last.eq(ends_tile & final_pass & final_tile),
+        ]
+        with m.If(self.step):
+            m.d.sync += group.eq(Mux(last_group, 0, group + 1))
+            with m.If(last_group):
+                m.d.sync += row.eq(Mux(last_row, 0, row + 1))
+            # All passes of a tile, then the next tile; or all tiles of a pass, then the next pass.
+            with m.If(ends_pass):
+                m.d.sync += n.eq(Mux(final_pass, 0, n + 1))
+            with m.If(ends_tile & (final_pass | w.stationary)):
+                m.d.sync += tile.eq(Mux(final_tile, 0, tile + 1))
 
         # Output groups count through a pixel's channels: bytes into the pixel, constants to read.
-        channel = Signal(config.address_bits)
-        index = Signal(24)
-        channel_pass = Signal.like(channel)
-        index_pass = Signal.like(index)
-        # Pixels count along an output row; a new pass returns to the first pixel of its tile.
-        x = Signal(16)
-        x_tile = Signal(16)
         span = signed(config.address_bits + 2)
-        with m.If(self.step):
-            m.d.sync += [
-                group.eq(group + 1),
-                channel.eq(channel + config.lanes),
-                index.eq(index + 1),
-            ]
-            with m.If(last_group):
-                m.d.sync += [
-                    group.eq(0),
-                    channel.eq(channel_pass),
-                    index.eq(index_pass),
-                    row.eq(row + 1),
-                    x.eq(Mux(x == w.pixels, 0, x + 1)),
-                ]
-            with m.If(ends_pass):
-                m.d.sync += [
-                    row.eq(0),
-                    x.eq(x_tile),
-                    n.eq(n + 1),
-                    channel.eq(channel + config.lanes),
-                    channel_pass.eq(channel + config.lanes),
-                    index.eq(index + 1),
-                    index_pass.eq(index + 1),
-                ]
-            with m.If(ends_pass & final_pass):
-                m.d.sync += [n.eq(0), tile.eq(tile + 1)]
-                m.d.sync += [s.eq(0) for s in (channel, channel_pass, index, index_pass)]
-                m.d.sync += x.eq(Mux(x == w.pixels, 0, x + 1))
-                m.d.sync += x_tile.eq(Mux(x == w.pixels, 0, x + 1))
-            with m.If(self.last):
-                m.d.sync += [s.eq(0) for s in (tile, x, x_tile)]
+        channel, channel_pass = Signal(span), Signal(span)
+        index, index_pass = Signal(24), Signal(24)
+        for at, at_pass, step, pass_step in (
+            (channel, channel_pass, w.channel_step, w.pass_step),
+            (index, index_pass, 1, config.groups),
+        ):
+            with m.If(self.step):
+                m.d.sync += at.eq(Mux(last_group, at_pass, at + step))
+                with m.If(ends_pass):
+                    m.d.sync += [at.eq(at_pass + pass_step), at_pass.eq(at_pass + pass_step)]
+                with m.If(ends_passes):
+                    m.d.sync += [at.eq(0), at_pass.eq(0)]
 
+        # Pixels count along an output row; a new pass returns to the first pixel of its tile, or
+        # where it has all tiles to itself, to the first of all.
+        x, y = Signal(16), Signal(16)
+        ends_row = x == w.pixels
+        walks = [(x, Mux(ends_row, 0, x + 1)), (y, y + ends_row)]
         for name, base, pixel, line in (
             ("store", w.address, w.pixel, w.row),
             ("residual", w.residual_address, w.residual_pixel, w.residual_row),
         ):
-            at = Signal(span, name=name)
-            at_tile = Signal(span, name=f"{name}_tile")
-            following = Signal(span, name=f"{name}_following")
-            m.d.comb += following.eq(at + Mux(x == w.pixels, line, pixel))
-            with m.If(self.step):
-                with m.If(last_group):
-                    m.d.sync += at.eq(following)
-                with m.If(ends_pass):
-                    m.d.sync += at.eq(at_tile)
-                with m.If(ends_pass & final_pass):
-                    m.d.sync += [at.eq(following), at_tile.eq(following)]
-                with m.If(self.last):
-                    m.d.sync += [at.eq(0), at_tile.eq(0)]
+            at = Signal(span, name=f"{name}_at")
+            walks.append((at, at + Mux(ends_row, line, pixel)))
             m.d.comb += getattr(self, name).eq(base + at + channel)
+        for at, onward in walks:
+            at_tile = Signal.like(at, name=f"{at.name}_tile")
+            following = Signal.like(at, name=f"{at.name}_following")
+            m.d.comb += following.eq(onward)
+            with m.If(self.step & last_group):
+                m.d.sync += at.eq(following)
+                with m.If(ends_tile & ~w.stationary):
+                    m.d.sync += at.eq(at_tile)
+                    with m.If(final_pass):
+                        m.d.sync += [at.eq(following), at_tile.eq(following)]
+                with m.If(ends_pass & w.stationary | self.last):
+                    m.d.sync += [at.eq(0), at_tile.eq(0)]
+        edges = [last_group & final_pass, ends_row, y == w.lines]
         m.d.comb += [
             self.bias.eq(w.bias + Mux(w.bias_step, index, 0)),
             self.scale.eq(w.scale + Mux(w.scale_step, index, 0)),
-            self.partial.eq(last_group & final_pass),
-            self.last.eq(ends_pass & final_pass & final_tile),
+            self.partial.eq(Choice(edges)[w.edge]),
         ]
         return m

@@ -30,7 +30,8 @@ class Tile(wiring.Component):
     -------
     valid, first, last, maximum : control of this cycle's operands; ``maximum`` takes the larger of
         accumulator and dot product in place of their sum
-    a, b : ``depth`` int8 activations, ``lanes * depth`` weights, element 0 lowest
+    a, b : ``depth`` activations, or as many for each lane where the machine has patterns;
+        ``lanes * depth`` weights, element 0 lowest
     valid_o, first_o, last_o, maximum_o, a_o, b_o : the same, a cycle later
     result : ``lanes`` accumulators
     """
@@ -56,13 +57,18 @@ class Tile(wiring.Component):
             control
             | {f"{n}_o": Out(1) for n in control}
             | {
-                "a": In(8 * config.depth),
+                "a": In(self.operand_bits(config)),
                 "b": In(config.weight_bits * config.lanes * config.depth),
-                "a_o": Out(8 * config.depth),
+                "a_o": Out(self.operand_bits(config)),
                 "b_o": Out(config.weight_bits * config.lanes * config.depth),
                 "result": Out(config.accumulator_bits * config.lanes),
             }
         )
+
+    @staticmethod
+    def operand_bits(config: Config) -> int:
+        """Width of ``a``."""
+        return config.element_bits * config.depth * (config.lanes if config.patterns else 1)
 
     @staticmethod
     def latency(config: Config) -> int:
@@ -72,7 +78,7 @@ class Tile(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        depth, bits = config.depth, config.weight_bits
+        depth, bits, size = config.depth, config.weight_bits, config.element_bits
         width = config.accumulator_bits
         a = Signal.like(self.a, reset_less=True)
         b = Signal.like(self.b, reset_less=True)
@@ -99,11 +105,11 @@ class Tile(wiring.Component):
         for lane in range(config.lanes):
             terms = []
             for i in range(depth):
-                at = (lane * depth + i) * bits
-                product = Signal(signed(8 + bits), name=f"product_{lane}_{i}", reset_less=True)
-                m.d.sync += product.eq(
-                    a[8 * i : 8 * i + 8].as_signed() * b[at : at + bits].as_signed()
-                )
+                own = lane * depth + i
+                x = a.word_select(own if config.patterns else i, size).as_signed()
+                y = b.word_select(own, bits).as_signed()
+                product = Signal(signed(size + bits), name=f"product_{lane}_{i}", reset_less=True)
+                m.d.sync += product.eq(x * y)
                 terms.append(product)
             level = 0
             while len(terms) > 1:

@@ -94,6 +94,7 @@ def word_fields(config: Config) -> dict[str, Fields]:
     count = Field(16)
     token = Field(config.token_bits)
     byte = Field(8, signed=True)
+    element = Field(config.element_bits, signed=True)
     multiplier = Field(31)
     shift = Field(5)
     pass_words = Field(bits_for(config.patch_words))
@@ -123,9 +124,19 @@ def word_fields(config: Config) -> dict[str, Fields]:
         line_stride=Field(8),
         row_stride=Field(8),
         height=Field(16),
-        pad=byte,
+        pad=element,
         words=pass_words,
         align=Field(1),
+        # the whole is read again, so many times less one, each time further on by a step
+        repeats=count,
+        repeat_step=step,
+        # a segment per line: from line `warm` on, each `every`-th one makes outputs
+        segments=Field(1),
+        warm=Field(4),
+        every=Field(4),
+        skip=Field(1),
+        doubled=Field(1),
+        line_weight=Field(4),
         # tokens: all rows wait for `start` stored groups; a row waits for the source's progress
         start=token,
         fetched=Field(1),
@@ -140,6 +151,10 @@ def word_fields(config: Config) -> dict[str, Fields]:
         tiles=Field(20),
         weight=Field(bits_for(config.weight_words)),
         weight_step=Field(1),
+        stationary=Field(1),
+        segments=Field(1),
+        pattern=Field(bits_for(len(config.patterns))),
+        patterns=Field(bits_for(len(config.patterns))),
         maximum=Field(1),
         need=token,
         pass_need=token,
@@ -155,6 +170,11 @@ def word_fields(config: Config) -> dict[str, Fields]:
         rows_last=row,
         groups_last=group,
         tail=Field(bits_for(config.lanes)),
+        edge=Field(2),
+        stationary=Field(1),
+        channel_step=step,
+        pass_step=step,
+        lines=count,
         bias=Field(bits_for(config.bias_words)),
         bias_step=Field(1),
         scale=Field(bits_for(config.scale_words)),

@@ -117,7 +117,9 @@ def run_bench(
         except RuntimeError as error:
             raise SimulationError.of_log(log.read_text()) from error
 
-    parts = {"cocotb": metadata.version("cocotb"), "top": top, "parameters": parameters}
+    # The executable finds cocotb's libraries where they were when it was linked.
+    place = str(metadata.distribution("cocotb").locate_file("cocotb"))
+    parts = {"cocotb": [metadata.version("cocotb"), place], "top": top, "parameters": parameters}
     parts |= {"files": files, "flags": [*flags, OPTIMISE], **versions()}
     build = cached(parts, make)
     with tempfile.TemporaryDirectory(prefix="intarsia-") as name:

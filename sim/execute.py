@@ -8,7 +8,7 @@ import numpy as np
 
 from gen.graph import Graph
 from gen.machine import Machine
-from gen.order import groups_per_pixel
+from gen.order import group_count
 from gen.program import Program
 from gen.schedule import Schedule
 from rtl.registers import REGISTERS
@@ -152,7 +152,7 @@ def tensors_of(stores: Path, schedule: Schedule) -> Iterator[tuple[str, np.ndarr
         life = schedule.lifetimes[phase.sink]
         data = contents.setdefault(phase.sink, np.zeros(life.size, dtype=np.uint8))
         op = phase.operation
-        for _ in range(groups_per_pixel(op, schedule.geometry) * op.window.pixel_count):
+        for _ in range(group_count(op, schedule.geometry)):
             _, buffer, address, count, word = next(trace)
             if buffer != life.buffer:
                 raise ValueError(f"{op.name} wrote to buffer {buffer}, not {life.buffer}")

@@ -23,6 +23,11 @@ def words(seed: int, rows: int, groups: int, count: int = 40) -> list[dict[str, 
                 "passes": passes - 1,
                 "rows_last": g.randrange(rows),
                 "groups_last": g.randrange(groups),
+                "stationary": g.randint(0, 1),
+                "channel_step": g.randint(-9, 9),
+                "pass_step": g.randint(-30, 30),
+                "edge": g.randrange(3),
+                "lines": g.randrange(4),
                 "bias": g.randrange(4),
                 "bias_step": g.randint(0, 1),
                 "scale": g.randrange(4),
@@ -40,34 +45,39 @@ def words(seed: int, rows: int, groups: int, count: int = 40) -> list[dict[str, 
 
 
 def golden(word: dict[str, int], rows: int, groups: int, lanes: int) -> Iterator[dict[str, int]]:
-    """Tiles, passes, rows and groups; each pixel's address by following the steps to it."""
-    places = {}
+    """Nested loops over tiles, passes, rows and groups; each pixel's address and place in its row
+    by following the steps to it."""
+    places: dict[str, list[int]] = {}
+    corners = []
     for name, prefix in (("store", ""), ("residual", "residual_")):
-        at, x, places[name] = word[f"{prefix}address"], 0, []
+        at, x, y, places[name] = word[f"{prefix}address"], 0, 0, []
         for _ in range((word["tiles"] + 1) * rows):
             places[name].append(at)
             ends = x == word["pixels"]
+            corners.append((ends, y == word["lines"]))
             at += word[f"{prefix}row"] if ends else word[f"{prefix}pixel"]
-            x = 0 if ends else x + 1
-    for tile in range(word["tiles"] + 1):
-        last_tile = tile == word["tiles"]
-        for n in range(word["passes"] + 1):
-            last_pass = n == word["passes"]
-            high = word["rows_last"] + 1 if last_tile else rows
-            wide = word["groups_last"] + 1 if last_pass else groups
-            for row in range(high):
-                for group in range(wide):
-                    index = n * groups + group
-                    yield {
-                        "store": places["store"][tile * rows + row] + lanes * index,
-                        "residual": places["residual"][tile * rows + row] + lanes * index,
-                        "bias": word["bias"] + word["bias_step"] * index,
-                        "scale": word["scale"] + word["scale_step"] * index,
-                        "partial": int(last_pass and group == wide - 1),
-                        "last": int(
-                            last_tile and last_pass and row == high - 1 and group == wide - 1
-                        ),
-                    }
+            x, y = (0, y + 1) if ends else (x + 1, y)
+    tiles, passes = range(word["tiles"] + 1), range(word["passes"] + 1)
+    order = [(tile, n) for tile in tiles for n in passes]
+    if word["stationary"]:
+        order = [(tile, n) for n in passes for tile in tiles]
+    for tile, n in order:
+        last_tile, last_pass = tile == word["tiles"], n == word["passes"]
+        high = word["rows_last"] + 1 if last_tile else rows
+        wide = word["groups_last"] + 1 if last_pass else groups
+        for row in range(high):
+            for group in range(wide):
+                index, pixel = n * groups + group, tile * rows + row
+                channel = n * word["pass_step"] + group * word["channel_step"]
+                edges = (last_pass and group == wide - 1, *corners[pixel])
+                yield {
+                    "store": places["store"][pixel] + channel,
+                    "residual": places["residual"][pixel] + channel,
+                    "bias": word["bias"] + word["bias_step"] * index,
+                    "scale": word["scale"] + word["scale_step"] * index,
+                    "partial": int(edges[word["edge"]]),
+                    "last": int(last_tile and last_pass and row == high - 1 and group == wide - 1),
+                }
 
 
 @cocotb.test()

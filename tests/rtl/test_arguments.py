@@ -45,7 +45,7 @@ def test_components(make, message):
         ({"lanes": 0}, "lanes must be at least 1, not 0"),
         ({"bias_words": 0}, "bias_words must be at least 1, not 0"),
         ({"scale_words": 0}, "scale_words must be at least 1, not 0"),
-        ({"depth": 1}, "depth must be at least 2, not 1"),
+        ({"depth": 0}, "depth must be at least 1, not 0"),
         ({"lanes": 3}, "lanes must divide cols (4), not 3"),
         ({"word_bytes": 6}, "word_bytes must be a power of two of at least 4, not 6"),
         ({"axi_bytes": 2}, "axi_bytes must be a power of two of at least 4, not 2"),
@@ -53,8 +53,8 @@ def test_components(make, message):
         ({"axi_bytes": 16}, "axi_bytes must be at most word_bytes, not 16"),
         ({"buffer_words": ()}, "buffer_words must be even and positive, not ()"),
         ({"buffer_words": (4, 5)}, "buffer_words must be even and positive, not (4, 5)"),
-        ({"cols": 16, "lanes": 16}, "lanes must be at most word_bytes, not 16"),
-        ({"weight_bits": 7}, "weight_bits must be 8 or 9, not 7"),
+        ({"cols": 16, "lanes": 16}, "lanes must be at most word_bytes / element_bytes, not 16"),
+        ({"weight_bits": 7}, "weight_bits must be 8, 9 or 16, not 7"),
     ],
 )
 def test_config(change, message):
@@ -63,7 +63,7 @@ def test_config(change, message):
 
 
 def test_a_changed_configuration_is_checked_again():
-    with pytest.raises(ValueError, match="depth must be at least 2, not 0"):
+    with pytest.raises(ValueError, match="depth must be at least 1, not 0"):
         replace(config(), depth=0)
 
 

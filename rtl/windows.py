@@ -1,0 +1,96 @@
+"""Windows: operands of their own for each column, cut out of the last few segments of lines."""
+
+from amaranth import Array as Choice
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Config, bits_for
+from .memory import Memory
+
+__all__ = ["Windows"]
+
+
+class Windows(wiring.Component):
+    """A ring of segments, the newest of them in registers, and the wires from there to the columns.
+
+    Sweeping down a strip of an image, each segment read makes a whole row of windows: what lies
+    above is still here. Wiring is fixed: a word chooses one of the machine's patterns.
+
+    ``operands`` shows the choice :attr:`LATENCY` cycles after ``push`` or ``pattern``.
+
+    Members
+    -------
+    write_enable, write_address, write_data : a segment, element 0 lowest
+    read_address, push : the segment at this position becomes the newest
+    pattern : which operands are wanted
+    operands : ``cols * depth`` elements, those of column 0 lowest
+    """
+
+    write_enable: Signal
+    write_address: Signal
+    write_data: Signal
+    read_address: Signal
+    push: Signal
+    pattern: Signal
+    operands: Signal
+
+    LATENCY = 2
+
+    def __init__(self, config: Config):
+        self._config = config
+        position, size = bits_for(config.patch_words), config.element_bits * config.segment
+        super().__init__(
+            {
+                "write_enable": In(1),
+                "write_address": In(position),
+                "write_data": In(size),
+                "read_address": In(position),
+                "push": In(1),
+                "pattern": In(bits_for(len(config.patterns))),
+                "operands": Out(config.element_bits * config.cols * config.depth),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, bits = self._config, self._config.element_bits
+        m.submodules.ring = ring = Memory(
+            bits * config.segment, depth=config.patch_words, registered=False
+        )
+        m.d.comb += [
+            ring.read_address.eq(self.read_address),
+            ring.write_enable.eq(self.write_enable),
+            ring.write_address.eq(self.write_address),
+            ring.write_data.eq(self.write_data),
+        ]
+        pushed = Signal()
+        m.d.sync += pushed.eq(self.push)
+        depth = max(pattern.lines for pattern in config.patterns)
+        lines = [
+            Signal(bits * config.segment, name=f"line_{i}", reset_less=True) for i in range(depth)
+        ]
+        with m.If(pushed):
+            m.d.sync += [
+                new.eq(old) for new, old in zip(lines, [ring.read_data, *lines], strict=False)
+            ]
+
+        views = []
+        for pattern in config.patterns:
+            parts = []
+            for column in range(config.cols):
+                for product in range(config.depth):
+                    place = pattern.place(column, product)
+                    if place is None:
+                        parts.append(lines[0][:bits])
+                    else:
+                        line, element = place
+                        parts.append(lines[pattern.lines - 1 - line].word_select(element, bits))
+            views.append(Cat(*parts))
+        chosen = self.pattern
+        for stage in range(self.LATENCY):
+            later = Signal(len(chosen), name=f"pattern_{stage}")
+            m.d.sync += later.eq(chosen)
+            chosen = later
+        m.d.comb += self.operands.eq(Choice(views)[chosen] if len(views) > 1 else views[0])
+        return m
