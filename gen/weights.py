@@ -85,5 +85,8 @@ def quantise_bias(bias: np.ndarray | None, scales: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         values = np.rint(values / scales)
     if np.abs(values).max() >= 1 << 31:
-        raise ValueError("its bias needs more than 32 bits at the scale of its products")
+        raise ValueError(
+            "its bias needs more than 32 bits at the scale of its products; give its weights "
+            "fewer fraction bits"
+        )
     return values.astype(np.int32)

@@ -10,5 +10,15 @@ from gen.graph import Graph
 from gen.target import Target
 
 from .design import Design, Simulation, compile, load
+from .graph import GraphBuilder
 
-__all__ = ["Design", "Graph", "Simulation", "Target", "UserError", "compile", "load"]
+__all__ = [
+    "Design",
+    "Graph",
+    "GraphBuilder",
+    "Simulation",
+    "Target",
+    "UserError",
+    "compile",
+    "load",
+]

@@ -1,4 +1,4 @@
-"""Arrays as a model file knows them, and as the int8 tensors of its graph."""
+"""Arrays as a model file knows them, and as the integer tensors of its graph."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def file_shape(tensor: Tensor) -> tuple[int, ...]:
 
 def file_type(tensor: Tensor) -> np.dtype:
     """Integer type of ``tensor`` in the model file."""
-    return np.dtype(np.uint8 if tensor.offset else np.int8)
+    return np.dtype(np.uint8) if tensor.offset else tensor.dtype
 
 
 def from_file(graph: Graph, x: Arrays) -> Batch:
@@ -115,18 +115,18 @@ def _output(tensor: Tensor, value: np.ndarray, real: bool) -> np.ndarray:
 
 
 def _integers(tensor: Tensor, array: np.ndarray) -> np.ndarray:
-    """``array`` as int8, in the layout of the file."""
+    """``array`` as the tensor's integers, in the layout of the file."""
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             raise UserError(f"input '{tensor.name}' holds NaN or infinite values")
         scaled = np.rint(array.astype(np.float32) / np.float32(tensor.scale))
-        return np.clip(scaled + tensor.zero_point, -128, 127).astype(np.int8)
+        return np.clip(scaled + tensor.zero_point, *tensor.limits).astype(tensor.dtype)
     if array.dtype != file_type(tensor):
         raise UserError(
             f"input '{tensor.name}' must be {file_type(tensor)}, or float to be quantised, "
             f"not {array.dtype}"
         )
-    return (array.astype(np.int16) - tensor.offset).astype(np.int8)
+    return (array.astype(np.int16) - tensor.offset).astype(tensor.dtype)
 
 
 def _form(tensor: Tensor, array: np.ndarray) -> tuple[bool, int] | None:

@@ -38,13 +38,20 @@ from gen.graph import (
     Pad,
     Pool,
     Reshape,
+    RowSoftmax,
     Slice,
+    Softmax,
     Task,
     Tensor,
     Transpose,
     Upsample,
 )
-from gen.quantise import add_parameters, float_table, quantise_multiplier
+from gen.quantise import (
+    add_parameters,
+    float_table,
+    quantise_multiplier,
+    softmax_parameters,
+)
 from gen.weights import quantise_bias, quantise_weights
 
 __all__ = ["GraphBuilder", "Result"]
@@ -418,6 +425,26 @@ class GraphBuilder:
         """``x`` times the normal distribution function of ``x``; see :meth:`function`."""
         return self.function(x, "gelu", **result)
 
+    def softmax_rows(self, x: Operand, *, name: str = "") -> Tensor:
+        """Softmax over the last axis; the result's scale is 2**-15, or 1/256 at 8 bits.
+
+        At 16 bits it differs from the real softmax of the same integers by at most
+        ``sim.golden_rowsoftmax.ERROR`` steps.
+        """
+        source = self._known(x, f"task '{name or RowSoftmax.kind}'")
+        if source.bits == 16:
+            new = self._begin(RowSoftmax.kind, (x,), name=name, fraction_bits=15)
+            fraction = fixed_point.fraction_bits(source.scale)
+            return self._finish(new, RowSoftmax, fraction_bits=fraction)
+        new = self._begin(Softmax.kind, (x,), name=name, scale=1 / 256, zero_point=-128)
+        try:
+            multiplier, left_shift, diff_min = softmax_parameters(source.scale)
+        except ValueError as error:
+            raise new.error(error) from None
+        return self._finish(
+            new, Softmax, multiplier=multiplier, left_shift=left_shift, diff_min=diff_min
+        )
+
     def sample(self, mu: Operand, logvar: Operand, eps: Operand, *, name: str = "sample") -> Tensor:
         """``z = mu + exp(logvar / 2) * eps``, int16, in the format of ``mu``.
 
@@ -544,7 +571,7 @@ class GraphBuilder:
         stem: str,
         operands: tuple[Operand, ...],
         *,
-        name: str | None = None,
+        name: str = "",
         fraction_bits: int | None = None,
         scale: float | None = None,
         zero_point: int | None = None,

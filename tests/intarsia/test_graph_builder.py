@@ -105,6 +105,15 @@ def test_functions_by_name(g, name):
     assert np.abs(y - expected).max() < 1e-3
 
 
+@pytest.mark.parametrize(("bits", "bound"), [(16, 2.0**-15), (8, 0.01)])
+def test_softmax_of_rows(g, rng, bits, bound):
+    g.output(g.softmax_rows(g.input("x", (5, 20), bits=bits, scale=2.0 ** (5 - bits))))
+    real = np.round(rng.normal(0, 2, (5, 20)) * 8) / 8
+    power = np.exp(real)
+    exact = power / power.sum(axis=1, keepdims=True)
+    assert np.abs(evaluate(g, real) - exact).max() < bound
+
+
 def test_products_of_activations(g, rng):
     a = g.input("a", (4, 6), fraction_bits=12)
     b = g.input("b", (5, 6), fraction_bits=12)
@@ -257,6 +266,14 @@ REFUSED = [
     (lambda g, x: g.dot(x, x, name="t"), r"'x' \(1, 4\) cannot be multiplied by 'x' \(1, 4\)"),
     (lambda g, x: g.dot(x, x, transpose_b=True, factor=1 / 3, name="t"), "2\\*\\*0 to 2\\*\\*32"),
     (lambda g, x: g.function(x, "sine", name="t"), "there is no function 'sine', but sigmoid, "),
+    (
+        lambda g, x: g.softmax_rows(g.input("i", (3,), fraction_bits=16), name="t"),
+        "its fraction_bits must be from 0 to 15, not 16",
+    ),
+    (
+        lambda g, x: g.softmax_rows(g.input("i", (3,), bits=8, scale=1e-9), name="t"),
+        "softmax needs an input scale greater than",
+    ),
     (lambda g, x: g.upsample(x, name="t"), "'x' must be an image"),
     (lambda g, x: g.upsample(image(g, name="i"), 0, name="t"), "factor must be at least 1"),
     (
