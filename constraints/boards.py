@@ -37,6 +37,8 @@ class Board:
         The widest AXI port to that memory.
     clock_mhz
         A clock that the part reaches with this design; it sets the bytes per cycle.
+    channels
+        Memories that the board has of that rate, as far as a design uses them.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Board:
     memory_mb_per_second: int
     port_bytes: int
     clock_mhz: int
+    channels: int = 1
 
     @property
     def offchip_bytes_per_cycle(self) -> int:
@@ -64,6 +67,7 @@ class Board:
             multipliers=self.multipliers * 2 // 3,
             onchip_bytes=self.onchip_bytes * 7 // 8,
             offchip_bytes_per_cycle=self.offchip_bytes_per_cycle,
+            channels=self.channels,
             memory=memory,
         )
 
@@ -179,7 +183,7 @@ _ALL = (
         port_bytes=16,
         clock_mhz=250,
     ),
-    # one of its four 64-bit DDR4 channels at 2400 MT/s
+    # two of its four 64-bit DDR4 channels at 2400 MT/s each
     Board(
         "u250",
         "AMD Alveo U250",
@@ -189,6 +193,7 @@ _ALL = (
         memory_mb_per_second=19200,
         port_bytes=64,
         clock_mhz=300,
+        channels=2,
     ),
 )
 

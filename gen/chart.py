@@ -137,7 +137,9 @@ class _Drawing:
         spans = self.data["rows"][unit]
         if not spans:
             return
-        row = self.row(_LABELS.get(unit, unit), _BAR)
+        kind = unit.rstrip("0123456789")
+        number = unit.removeprefix(kind)
+        row = self.row(f"{_LABELS.get(kind, kind)} {number}".rstrip(), _BAR)
         for run in _runs(spans):
             first, last = run[0], run[-1]
             lines = [first["name"]]
@@ -150,7 +152,7 @@ class _Drawing:
                 lines.append(f"{moved:,} bytes{many} ({first['region']})")
             lines += [f"waits: {wait}" for wait in first["waits"]]
             item = {"first": first["first"], "last": last["last"], "task": first["task"]}
-            label = first["name"] if unit != "fetch" else first["name"].split("'s ")[0]
+            label = first["name"] if kind != "fetch" else first["name"].split("'s ")[0]
             row.bars.append(self.bar(item, label, "\n".join(lines), row.y, _BAR))
 
     def memory(self, label: str, size: int, items: Iterable[Mapping[str, Any]], named: str) -> None:
@@ -214,13 +216,18 @@ class _Drawing:
         self.panel("occupancy", what, areas, f"{capacity:,} B", title)
 
     def traffic(self) -> None:
-        peak = self.data["target"]["offchip_bytes_per_cycle"]
+        rows, target = self.data["rows"], self.data["target"]
+        peak = target["offchip_bytes_per_cycle"] * target["channels"]
+        kinds = {
+            "read": [span for unit in rows if unit.startswith("fetch") for span in rows[unit]],
+            "written": rows["send"],
+        }
         bins = min(BINS, self.cycles)
         size = self.cycles / bins
         below, areas, totals = [0.0] * bins, [], []
-        for n, (unit, name) in enumerate((("fetch", "read"), ("send", "written"))):
+        for n, (name, spans) in enumerate(kinds.items()):
             moved = [0.0] * bins
-            for span in self.data["rows"][unit]:
+            for span in spans:
                 first, end = span["first"], span["last"] + 1
                 rate = span["bytes"] / max(1, end - first)
                 for i in range(int(first / size), min(bins, int((end - 1) / size) + 1)):
@@ -230,7 +237,7 @@ class _Drawing:
             above = [min(1.0, b + m / size / peak) for b, m in zip(below, moved, strict=True)]
             cuts = [round(i * size, 2) for i in range(bins + 1)]
             areas.append((name, n, _steps(cuts, below, above)))
-            totals.append(f"{sum(span['bytes'] for span in self.data['rows'][unit]):,} {name}")
+            totals.append(f"{sum(span['bytes'] for span in spans):,} {name}")
             below = above
         title = f"Off-chip bytes per cycle, at most {peak}: {' and '.join(totals)}"
         self.panel("off-chip traffic", "bytes per cycle", areas, f"{peak} B", title)
@@ -277,8 +284,9 @@ class _Drawing:
 
     def run(self, panels: bool) -> Chart:
         onchip = self.data["totals"]["onchip"]
-        for unit in ("fetch", "gather", "core", "epilogue"):
-            self.unit(unit)
+        for unit in self.data["rows"]:
+            if unit != "send":
+                self.unit(unit)
         for name, size in onchip.items():
             if name.startswith("buffer "):
                 number = int(name.removeprefix("buffer "))

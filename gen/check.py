@@ -1,5 +1,7 @@
 """Proof that a schedule keeps what the hardware relies on."""
 
+from rtl.config import TENSORS
+
 from .errors import UserError
 from .order import group_starts, written
 from .plan import completed
@@ -107,7 +109,7 @@ def _order(schedule: Schedule) -> None:
         if phase.residual is not None:
             other = schedule.lifetimes[phase.residual]
             needed = int(latest[phase.residual].max())
-            waited = phase.epilogue.fetched if other.fetched else phase.epilogue.stored
+            waited = phase.epilogue.fetched[TENSORS] if other.fetched else phase.epilogue.stored
             if waited < needed:
                 _fail(phase, "epilogue", f"adds '{other.storage}' before it is there")
         if phase.epilogue.stored > phase.stored_before:
@@ -119,7 +121,7 @@ def _order(schedule: Schedule) -> None:
             if spilled_by.get(index, 0) > phase.epilogue.sent and sink.first == i:
                 _fail(phase, "epilogue", f"overwrites '{other.storage}' before it has left")
             landed = int(latest[index].max()) if other.fetched else 0
-            if landed > phase.epilogue.fetched and sink.first == i:
+            if landed > phase.epilogue.fetched[TENSORS] and sink.first == i:
                 _fail(phase, "epilogue", f"overwrites '{other.storage}' before it has landed")
 
 

@@ -48,14 +48,15 @@ def _planner(
     weight_bits: int = 8,
     fuse: bool = True,
 ):
-    """The lowered graph, and a function that plans it within a room."""
+    """The lowered graph, and a function that plans it within a room, weights streamed or not, on a
+    number of channels."""
     lowered = lower(graph, geometry, fuse=fuse)
     if not lowered.operations:
         raise UserError(f"graph '{graph.name}' has no task that computes anything")
 
     weight_bits = max(weight_bits, weight_bits_of(lowered.operations))
 
-    def attempt(room: Room, streamed: bool) -> Schedule:
+    def attempt(room: Room, streamed: bool, channels: int) -> Schedule:
         return plan(
             graph.name,
             lowered.operations,
@@ -68,6 +69,7 @@ def _planner(
             room=room,
             weight_bits=weight_bits,
             streamed=streamed,
+            channels=channels,
         )
 
     return lowered, attempt
@@ -93,7 +95,7 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
     failure: UserError | None = None
     for count in (BUFFERS, BUFFERS + 1):
         try:
-            free = attempt(Room((plenty,) * count, resident), False)
+            free = attempt(Room((plenty,) * count, resident), False, 1)
         except UserError as error:
             failure = error
             continue
@@ -106,7 +108,9 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
             if words < 1 or buffers[0] < word_bytes:
                 continue
             try:
-                result = attempt(Room(buffers, words), words < resident)
+                streamed = words < resident
+                channels = target.channels if streamed else 1
+                result = attempt(Room(buffers, words), streamed, channels)
             except UserError as error:
                 failure = error
                 continue
@@ -137,7 +141,7 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = Tr
     sizes = config.word_bytes, config.axi_bytes, config.weight_bits
     _, attempt = _planner(graph, geometry, *sizes, fuse)
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)
-    return attempt(Room(buffers, config.weight_words), streamed)
+    return attempt(Room(buffers, config.weight_words), streamed, config.channels)
 
 
 def machine_for(schedule: Schedule, compiled: Program, *, memory: str, throttled: bool) -> Machine:

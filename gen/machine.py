@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rtl.accelerator import LOADS, Accelerator, Contents
-from rtl.config import UNITS, Config
+from rtl.accelerator import Accelerator, Contents
+from rtl.config import Config
+from rtl.fetch import TENSOR
 from rtl.words import Fields, narrowed, word_fields
 
 from .errors import UserError
@@ -54,6 +55,7 @@ class Machine:
         """
         config, c = self.config, program.constants
         widths = Accelerator.load_widths(config, self.fields)
+        selects = {name: place for place, name in enumerate(widths)}
         images: dict[str, Sequence[int]] = {}
         for unit, words in wrapped(program, config).items():
             try:
@@ -62,7 +64,7 @@ class Machine:
                 raise UserError(f"the machine cannot run the program: {unit}: {error}") from None
         images |= {"weights": c.weights, "bias": c.biases, "scale": c.scales}
         images |= {"table": c.tables, "exponent": c.exponent_words}
-        depths = dict.fromkeys(UNITS, config.program_words)
+        depths = dict.fromkeys(config.units, config.program_words)
         depths |= {"weights": config.weight_words, "bias": config.bias_words}
         depths |= {"scale": config.scale_words, "table": 256 * config.tables}
         depths |= {"exponent": 256 * config.exponents}
@@ -75,9 +77,9 @@ class Machine:
             slices = -(-widths[name] // 32)
             data = [(word >> (32 * i)) & 0xFFFF_FFFF for word in words for i in range(slices)]
             if data:
-                yield LOADS.index(name), 0, data
-        for place, unit in enumerate(UNITS):
-            yield LOADS.index("counts"), place, [len(program.words[unit])]
+                yield selects[name], 0, data
+        for place, unit in enumerate(config.units):
+            yield selects["counts"], place, [len(program.words[unit])]
 
 
 def wrapped(program: Program, config: Config) -> dict[str, tuple[Word, ...]]:
@@ -87,7 +89,7 @@ def wrapped(program: Program, config: Config) -> dict[str, tuple[Word, ...]]:
     gather = tuple(
         w | {n: w[n] % size for n, size in wrapped.items()} for w in program.words["gather"]
     )
-    return {unit: program.words[unit] for unit in UNITS} | {"gather": gather}
+    return {**program.words, "gather": gather}
 
 
 def _links(program: Program) -> tuple[tuple[str, int], ...]:
@@ -96,7 +98,7 @@ def _links(program: Program) -> tuple[tuple[str, int], ...]:
     links = {("gather", w["buffer"]) for w in words["gather"]}
     links |= {("store", w["buffer"]) for w in words["epilogue"]}
     links |= {("residual", w["residual_buffer"]) for w in words["epilogue"] if w["add"]}
-    links |= {("fetch", w["buffer"]) for w in words["fetch"] if w["target"] == 0}
+    links |= {("fetch", w["buffer"]) for w in words["fetch"] if w["target"] == TENSOR}
     links |= {("send", w["buffer"]) for w in words["send"]}
     return tuple(sorted(links))
 
@@ -108,7 +110,7 @@ def specialise(machine: Machine, program: Program) -> Machine:
     shrink to the values that occur, and units for additions, tables and maxima stay only where a
     word asks for them.
     """
-    token_bits = max(1, _most_counted(program).bit_length() + 1)
+    token_bits = max(1, _most_counted(program, machine.config).bit_length() + 1)
     c = program.constants
     config = replace(
         machine.config,
@@ -129,14 +131,14 @@ def specialise(machine: Machine, program: Program) -> Machine:
     )
     general = word_fields(config)
     words = wrapped(program, config)
-    fields = {unit: narrowed(general[unit], words[unit]) for unit in UNITS}
+    fields = {unit: narrowed(general[unit], words[unit]) for unit in config.units}
     return Machine(config, fields, program)
 
 
-def _most_counted(program: Program) -> int:
+def _most_counted(program: Program, config: Config) -> int:
     """The largest progress that any token names or any counter reaches."""
     words = program.words
-    beats = sum(w["beats"] for w in words["fetch"])
+    beats = max(sum(w["beats"] for w in words[unit]) for unit in config.fetchers)
     passes = sum((w["passes"] + 1) * (w["tiles"] + 1) for w in words["core"])
     groups = max((w["stored"] for w in words["send"]), default=0)
     limits = max((w["limit"] for w in words["gather"]), default=0)

@@ -6,6 +6,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from rtl.config import CONSTANTS, TENSORS
 from rtl.fetch import BIASES, TENSOR, WEIGHTS
 
 from . import schedule as regions
@@ -66,6 +67,7 @@ class _Planner:
         room: Room,
         weight_bits: int,
         streamed: bool,
+        channels: int,
     ):
         self.name, self.operations, self.storages = name, tuple(operations), storages
         self.inputs, self.outputs = inputs, outputs
@@ -89,8 +91,9 @@ class _Planner:
             self.stored.append(count)
         passes = (op.passes(geometry) * op.tiles(geometry) for op in operations)
         self.passed = list(accumulate(passes))
-        self.fetches: list[FetchPlan] = []
-        self.fetched = 0
+        # Per channel its transfers, and their beats so far.
+        self.fetches: list[list[FetchPlan]] = [[] for _ in range(channels)]
+        self.fetched = [0] * len(self.fetches)
         self.sends: list[SendPlan] = []
         self.sent_by_life: dict[int, int] = {}
         self.offchip: dict[str, int] = {}
@@ -133,7 +136,7 @@ class _Planner:
             if self.allocation.lifetimes[other].storage == stay.storage:
                 sent = max(sent, count)
         beats = -(-self.storages[stay.storage] // self.axi_bytes)
-        self.fetches.append(
+        self.fetches[TENSORS].append(
             FetchPlan(
                 name=stay.storage,
                 region=region,
@@ -149,8 +152,8 @@ class _Planner:
         )
         ratio = self.word_bytes // self.axi_bytes
         last = np.minimum(ratio * (1 + np.arange(len(self.latest[life]))), beats)
-        self.latest[life][:] = self.fetched + last
-        self.fetched += beats
+        self.latest[life][:] = self.fetched[TENSORS] + last
+        self.fetched[TENSORS] += beats
 
     def _send(self, life: int, region: int, offset: int, parts: int) -> None:
         stay = self.allocation.lifetimes[life]
@@ -194,21 +197,23 @@ class _Planner:
 
     def _epilogue_tokens(self, i: int, bias: int) -> EpilogueTokens:
         a = self.allocation
-        stored = sent = 0
-        fetched = bias
+        stored = sent = tensors = 0
         residual = a.residuals[i]
         if residual is not None:
             needed = int(self.latest[residual].max())
             if a.lifetimes[residual].fetched:
-                fetched = max(fetched, needed)
+                tensors = needed
             else:
                 stored = needed
         for earlier in self._overlapping(a.sinks[i]):
             sent = max(sent, self.sent_by_life.get(earlier, 0))
             if a.lifetimes[earlier].fetched:
                 # Beats that nobody waits for must still have landed before they are overwritten.
-                fetched = max(fetched, int(self.latest[earlier].max()))
-        return EpilogueTokens(stored, fetched, sent)
+                tensors = max(tensors, int(self.latest[earlier].max()))
+        fetched = [0] * len(self.fetches)
+        fetched[CONSTANTS] = bias
+        fetched[TENSORS] = max(fetched[TENSORS], tensors)
+        return EpilogueTokens(tuple(fetched), stored, sent)
 
     def _fetch_weights(self, i: int, ring: "_Ring") -> tuple[int, int, int, int]:
         """Plans the transfers of a phase's weights; returns the first word, the beats needed for
@@ -219,14 +224,14 @@ class _Planner:
         bias_words = -(-len(op.bias) // self.geometry.lanes)
         beats = bias_words * c.bias_beats
         self._fetch_block(op.name, c.bias_offset[i], beats, BIASES, c.bias[i], 0)
-        bias_ready = self.fetched
+        bias_ready = self.fetched[CONSTANTS]
         passes, words = op.passes(self.geometry), op.words(self.geometry)
         per_pass = words * c.weight_beats
         tiles = op.tiles(self.geometry)
         single = tiles == 1 or op.stationary
         before = self.passed[i - 1] if i else 0
         first = ring.reserve(passes * words)
-        need = self.fetched + (per_pass if single else passes * per_pass)
+        need = self.fetched[CONSTANTS] + (per_pass if single else passes * per_pass)
         for n in range(passes if single else 1):
             size = words if single else passes * words
             address, passed = ring.block(
@@ -240,10 +245,10 @@ class _Planner:
     def _fetch_block(
         self, name: str, offset: int, beats: int, target: int, address: int, passed: int
     ) -> None:
-        self.fetches.append(
+        self.fetches[CONSTANTS].append(
             FetchPlan(name, regions.WEIGHTS, offset, beats, target, 0, address, passed=passed)
         )
-        self.fetched += beats
+        self.fetched[CONSTANTS] += beats
 
     def run(self) -> Schedule:
         a, c = self.allocation, self.constants
@@ -307,7 +312,7 @@ class _Planner:
             buffer_bytes=tuple(_even(peak, 2 * self.word_bytes) for peak in a.peaks),
             phases=tuple(phases),
             lifetimes=lives,
-            fetches=tuple(self.fetches),
+            fetches=tuple(map(tuple, self.fetches)),
             sends=tuple(self.sends),
             offchip=self.offchip,
             region_bytes=tuple(self.region_bytes),  # pyright: ignore[reportArgumentType]
@@ -341,7 +346,7 @@ def completed(schedule: Schedule, phases: int) -> list[np.ndarray]:
     latest = [np.zeros(life.size // size, dtype=np.int64) for life in schedule.lifetimes]
     beats = 0
     arrived = iter([i for i, life in enumerate(schedule.lifetimes) if life.fetched])
-    for fetch in schedule.fetches:
+    for fetch in schedule.fetches[TENSORS]:
         if fetch.target == TENSOR:
             life = next(arrived)
             index = np.arange(1, len(latest[life]) + 1)
@@ -401,11 +406,12 @@ def plan(
     room: Room,
     weight_bits: int,
     streamed: bool,
+    channels: int,
 ) -> Schedule:
     """Places, orders and synchronises ``operations`` within ``room``.
 
     With ``streamed``, weights and biases come from off chip, each once, in the order of their use,
-    prefetched as far ahead as the weight memory allows.
+    prefetched as far ahead as the weight memory allows, and over the last of ``channels``.
 
     Raises
     ------
@@ -426,6 +432,7 @@ def plan(
         room,
         weight_bits,
         streamed,
+        channels,
     ).run()
 
 

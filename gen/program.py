@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rtl.config import UNITS, Config
+from rtl.config import Config, fetchers, numbered, units
 
 from .constants import Constants, constants
 from .operation import Geometry, Operation
 from .order import groups_per_pixel
-from .schedule import Phase, Schedule
+from .schedule import FetchPlan, Phase, Schedule
 
 __all__ = ["Program", "Word", "config_for", "program"]
 
@@ -156,9 +156,10 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
         "row": unit * op.sink.row,
         "pixels": op.sink.pixels - 1,
         "stored": phase.epilogue.stored,
-        "fetched": phase.epilogue.fetched,
         "sent": phase.epilogue.sent,
     }
+    for channel, beats in enumerate(phase.epilogue.fetched):
+        word[numbered("fetched", channel)] = beats
     if op.softmax is not None:
         word["row_groups"] = op.softmax[0] * groups_per_pixel(op, g) - 1
     added = dict.fromkeys(ADDITION_FIELDS, 0)
@@ -185,6 +186,21 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
     return word | added
 
 
+def _fetch(plan: FetchPlan) -> Word:
+    return {
+        "region": plan.region,
+        "offset": plan.offset,
+        "beats": plan.beats,
+        "target": plan.target,
+        "buffer": plan.buffer,
+        "address": plan.address,
+        "gathered": plan.gathered,
+        "passed": plan.passed,
+        "stored": plan.stored,
+        "sent": plan.sent,
+    }
+
+
 def program(schedule: Schedule) -> Program:
     """The words that make the units do what ``schedule`` says."""
     operations = [phase.operation for phase in schedule.phases]
@@ -195,26 +211,13 @@ def program(schedule: Schedule) -> Program:
         streamed=schedule.streamed,
         weight_bits=schedule.weight_bits,
     )
-    words: dict[str, list[Word]] = {unit: [] for unit in UNITS}
+    words: dict[str, list[Word]] = {unit: [] for unit in units(schedule.channels)}
     for i, phase in enumerate(schedule.phases):
         words["gather"].append(_gather(phase, schedule))
         words["core"].append(_core(phase, schedule))
         words["epilogue"].append(_epilogue(phase, schedule, c, i))
-    for fetch in schedule.fetches:
-        words["fetch"].append(
-            {
-                "region": fetch.region,
-                "offset": fetch.offset,
-                "beats": fetch.beats,
-                "target": fetch.target,
-                "buffer": fetch.buffer,
-                "address": fetch.address,
-                "gathered": fetch.gathered,
-                "passed": fetch.passed,
-                "stored": fetch.stored,
-                "sent": fetch.sent,
-            }
-        )
+    for unit, transfers in zip(fetchers(schedule.channels), schedule.fetches, strict=True):
+        words[unit] += map(_fetch, transfers)
     for send in schedule.sends:
         words["send"].append(
             {
@@ -264,5 +267,6 @@ def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
         "token_bits": TOKEN_BITS,
         "loadable": False,
         "streamed": schedule.streamed,
+        "channels": schedule.channels,
     }
     return Config(**(settings | changes))

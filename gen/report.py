@@ -4,16 +4,16 @@
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import jinja2
 
 from rtl.accelerator import Accelerator
-from rtl.config import UNITS
+from rtl.config import CONSTANTS, TENSORS, fetchers
 from rtl.fetch import TENSOR
 from rtl.fetch import WEIGHTS as WEIGHT_WORDS
 
@@ -31,7 +31,6 @@ __all__ = ["Reportable", "gantt_svg", "report", "write"]
 
 REGIONS = ("inputs", "outputs", "weights", "spills")
 NOTHING = "\N{EN DASH}"
-ROWS = ("fetch", "gather", "core", "epilogue", "send")
 
 
 class Reportable(Protocol):
@@ -66,7 +65,9 @@ class _Waits:
         operations = [phase.operation for phase in schedule.phases]
         self.passes = [op.passes(g) * op.tiles(g) for op in operations]
         self.passed_ends = list(accumulate(self.passes))
-        self.fetched_ends = list(accumulate(plan.beats for plan in schedule.fetches))
+        self.fetched_ends = [
+            list(accumulate(plan.beats for plan in plans)) for plans in schedule.fetches
+        ]
 
     def stored(self, count: int) -> str:
         index = bisect_left(self.stored_ends, count)
@@ -74,10 +75,11 @@ class _Waits:
         done, total = count - phase.stored_before, phase.stored - phase.stored_before
         return f"{phase.operation.name} has stored {_of(done, total)} groups"
 
-    def fetched(self, count: int) -> str:
-        index = bisect_left(self.fetched_ends, count)
-        plan = self.schedule.fetches[index]
-        done = count - self.fetched_ends[index] + plan.beats
+    def fetched(self, count: int, channel: int = TENSORS) -> str:
+        ends = self.fetched_ends[channel]
+        index = bisect_left(ends, count)
+        plan = self.schedule.fetches[channel][index]
+        done = count - ends[index] + plan.beats
         return f"{_of(done, plan.beats)} beats of {transfer_name(plan)} have arrived"
 
     def passed(self, count: int) -> str:
@@ -112,29 +114,28 @@ class _Waits:
         result = ["patches from gather"]
         if phase.need:
             which = "weights of the first pass" if phase.pass_need else "weights"
-            result.append(f"{which} once {self.fetched(phase.need)}")
+            result.append(f"{which} once {self.fetched(phase.need, CONSTANTS)}")
         if phase.pass_need:
             result.append(f"{phase.pass_need:,} more beats for each next pass")
         return result
 
     def epilogue(self, index: int) -> list[str]:
         tokens, result = self.schedule.phases[index].epilogue, ["sums from the core"]
-        for progress in ("stored", "fetched", "sent"):
-            count = getattr(tokens, progress)
-            if count:
-                result.append(f"starts once {getattr(self, progress)(count)}")
-        return result
+        waits = [self.stored(tokens.stored)] if tokens.stored else []
+        beats = enumerate(tokens.fetched)
+        waits += [self.fetched(count, channel) for channel, count in beats if count]
+        waits += [self.sent(tokens.sent)] if tokens.sent else []
+        return [*result, *(f"starts once {wait}" for wait in waits)]
 
-    def fetch(self, index: int) -> list[str]:
-        plan = self.schedule.fetches[index]
+    def fetch(self, plan: FetchPlan) -> list[str]:
         return [
             f"starts once {getattr(self, progress)(getattr(plan, progress))}"
             for progress in ("gathered", "passed", "stored", "sent")
             if getattr(plan, progress)
         ]
 
-    def send(self, index: int) -> list[str]:
-        return [f"starts once {self.stored(self.schedule.sends[index].stored)}"]
+    def send(self, plan: SendPlan) -> list[str]:
+        return [f"starts once {self.stored(plan.stored)}"]
 
 
 def _of(done: int, total: int) -> str:
@@ -159,10 +160,17 @@ class _Report:
             storage = self.schedule.lifetimes[phase.sink].storage
             self.makers[storage] = phase.operation.tasks[0]
         self.leads = {op.name: op.tasks[0] for op in self.operations}
+        fetches = zip(fetchers(self.schedule.channels), self.schedule.fetches, strict=True)
+        self.fetches: dict[str, tuple[FetchPlan, ...]] = dict(fetches)
+        self.transfers: dict[str, Sequence[FetchPlan | SendPlan]] = {
+            **self.fetches,
+            "send": self.schedule.sends,
+        }
 
     @cached_property
     def spans(self) -> dict[str, dict[int, Span]]:
-        result: dict[str, dict[int, Span]] = {unit: {} for unit in ROWS}
+        units = (*self.fetches, "gather", "core", "epilogue", "send")
+        result: dict[str, dict[int, Span]] = {unit: {} for unit in units}
         for span in self.prediction.spans:
             result[span.unit][span.index] = span
         return result
@@ -189,7 +197,8 @@ class _Report:
         ]
         if isinstance(plan, SendPlan):
             return here[-1]
-        twins = [p for p in self.schedule.fetches if p.target == TENSOR and p.name == plan.name]
+        tensors = self.schedule.fetches[TENSORS]
+        twins = [p for p in tensors if p.target == TENSOR and p.name == plan.name]
         order = [i for i, x in enumerate(self.schedule.lifetimes) if x.storage == plan.name]
         fetched = [i for i in order if self.schedule.lifetimes[i].fetched]
         return fetched[next(n for n, twin in enumerate(twins) if twin is plan)]
@@ -210,7 +219,7 @@ class _Report:
     def transfer_bytes(self) -> dict[str, tuple[int, int]]:
         """Bytes read and written for each task."""
         result: dict[str, tuple[int, int]] = {}
-        for plan in (*self.schedule.fetches, *self.schedule.sends):
+        for plan in chain(*self.transfers.values()):
             task, size = self._task_of(plan), plan.beats * self.schedule.axi_bytes
             if task is not None:
                 read, wrote = result.get(task, (0, 0))
@@ -219,7 +228,7 @@ class _Report:
         return result
 
     def _roofline(self, macs: int, moved: int) -> int:
-        bandwidth = self.target.offchip_bytes_per_cycle
+        bandwidth = self.target.offchip_bytes_per_cycle * self.schedule.channels
         return max(-(-macs // self.target.multipliers), -(-moved // bandwidth))
 
     def _rates(self, macs: int, moved: int, cycles: int) -> dict[str, Any]:
@@ -277,10 +286,10 @@ class _Report:
         depths = {"bias": config.bias_words, "scale": config.scale_words}
         depths |= {"table": 256 * config.tables, "exponent": 256 * config.exponents}
         words = self.compiled.program.words
-        depths |= {unit: len(words[unit]) for unit in UNITS}
+        depths |= {unit: len(listing) for unit, listing in words.items()}
         sizes = {name: -(-depth * widths[name] // 8) for name, depth in depths.items()}
         result |= {n: sizes[n] for n in ("bias", "scale", "table", "exponent") if sizes[n]}
-        result["schedule"] = sum(sizes[unit] for unit in UNITS)
+        result["schedule"] = sum(sizes[unit] for unit in words)
         return result
 
     def offchip(self) -> dict[str, dict[str, int]]:
@@ -290,7 +299,7 @@ class _Report:
             name: {"size": size, "read": 0, "written": 0}
             for name, size in zip(REGIONS, schedule.region_bytes, strict=True)
         }
-        for plan in schedule.fetches:
+        for plan in chain(*schedule.fetches):
             result[REGIONS[plan.region]]["read"] += plan.beats * schedule.axi_bytes
         for plan in schedule.sends:
             result[REGIONS[plan.region]]["written"] += plan.beats * schedule.axi_bytes
@@ -325,22 +334,23 @@ class _Report:
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         waits = _Waits(self.schedule)
-        plans = {"fetch": self.schedule.fetches, "send": self.schedule.sends}
         result: dict[str, list[dict[str, Any]]] = {}
         for unit, spans in self.spans.items():
             result[unit] = []
             for index, span in sorted(spans.items()):
                 entry: dict[str, Any] = {"name": span.name}
-                if unit in plans:
-                    plan = plans[unit][index]
+                if unit in self.transfers:
+                    plan = self.transfers[unit][index]
                     entry["name"] = transfer_name(plan)
                     entry["task"] = self._task_of(plan)
                     entry["region"] = REGIONS[plan.region]
                     entry["bytes"] = plan.beats * self.schedule.axi_bytes
+                    sends = isinstance(plan, SendPlan)
+                    reasons = waits.send(plan) if sends else waits.fetch(plan)
                 else:
                     entry["task"] = self.operations[index].tasks[0]
-                entry |= {"first": span.first, "last": span.last}
-                entry["waits"] = getattr(waits, unit)(index)
+                    reasons = getattr(waits, unit)(index)
+                entry |= {"first": span.first, "last": span.last, "waits": reasons}
                 result[unit].append(entry)
         return result
 
@@ -355,12 +365,12 @@ class _Report:
             ends[phase.source].append(spans["gather"][i].last)
             if phase.residual is not None:
                 ends[phase.residual].append(spans["epilogue"][i].last)
-        for unit, plans in (("fetch", schedule.fetches), ("send", schedule.sends)):
+        for unit, plans in self.transfers.items():
             for i, plan in enumerate(plans):
                 if isinstance(plan, FetchPlan) and plan.target != TENSOR:
                     continue
                 life = self._lifetime_of(plan)
-                if unit == "fetch":
+                if isinstance(plan, FetchPlan):
                     starts[life].append(spans[unit][i].first)
                 ends[life].append(spans[unit][i].last)
         return [
@@ -380,12 +390,13 @@ class _Report:
 
     def weight_blocks(self) -> list[dict[str, Any]]:
         """Streamed weights in their memory, each block until its phase ends or it is replaced."""
-        schedule, g = self.schedule, self.schedule.geometry
+        g = self.schedule.geometry
         weight_beats = self.compiled.program.constants.weight_beats
         phases = {op.name: i for i, op in enumerate(self.operations)}
         blocks: list[dict[str, Any]] = []
         live: list[dict[str, Any]] = []
-        for i, plan in enumerate(schedule.fetches):
+        unit = [*self.fetches][CONSTANTS]
+        for i, plan in enumerate(self.fetches[unit]):
             if plan.target != WEIGHT_WORDS:
                 continue
             block = {
@@ -393,7 +404,7 @@ class _Report:
                 "task": self.leads[plan.name],
                 "address": plan.address * g.cols * g.depth,
                 "size": plan.beats // weight_beats * g.cols * g.depth,
-                "first": self.spans["fetch"][i].first,
+                "first": self.spans[unit][i].first,
                 "last": self.spans["core"][phases[plan.name]].last,
             }
             low, high = block["address"], block["address"] + block["size"]
@@ -415,6 +426,7 @@ class _Report:
                 "multipliers": target.multipliers,
                 "onchip_bytes": target.onchip_bytes,
                 "offchip_bytes_per_cycle": target.offchip_bytes_per_cycle,
+                "channels": self.schedule.channels,
                 "memory": target.memory,
             },
             "totals": self.totals(),

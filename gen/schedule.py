@@ -18,8 +18,8 @@ INPUTS, OUTPUTS, WEIGHTS, SPILLS = range(4)
 class GatherTokens:
     """When source rows may be read: row y once ``min(need + step * y, limit)`` is reached.
 
-    The count is of groups stored, or with ``fetched`` of beats fetched. Nothing is read before
-    ``start`` groups are stored.
+    The count is of groups stored, or with ``fetched`` of beats of the channel of tensors. Nothing
+    is read before ``start`` groups are stored.
     """
 
     fetched: bool
@@ -31,10 +31,11 @@ class GatherTokens:
 
 @dataclass(frozen=True)
 class EpilogueTokens:
-    """What must have happened before the first group is taken."""
+    """What must have happened before the first group is taken: beats fetched over each channel,
+    groups stored, transfers sent."""
 
+    fetched: tuple[int, ...]
     stored: int = 0
-    fetched: int = 0
     sent: int = 0
 
 
@@ -43,8 +44,9 @@ class Phase:
     """An operation with everything placed: one word for gather, core and epilogue.
 
     ``source``, ``residual`` and ``sink`` index the schedule's lifetimes. Constants are given by
-    their first word. ``need`` beats must be fetched before the first pass's weights are there,
-    ``pass_need`` more before each next pass's; both 0 where weights stay on chip.
+    their first word. ``need`` beats of the channel of constants must be fetched before the first
+    pass's weights are there, ``pass_need`` more before each next pass's; both 0 where weights stay
+    on chip.
     ``stored_before`` and ``stored`` count groups before and after the phase.
     """
 
@@ -99,6 +101,8 @@ class SendPlan:
 class Schedule:
     """Everything that is decided before the circuit exists.
 
+    ``fetches`` are the transfers of each channel, :data:`rtl.config.TENSORS` and
+    :data:`rtl.config.CONSTANTS`, which may be one. The first channel also does all ``sends``.
     ``offchip`` gives each graph input's and output's offset in its region, in bytes;
     ``region_bytes`` the size of the four regions. ``weight_words``, ``bias_words`` and
     ``scale_words`` are depths of the constant memories, of which the first ``resident_words``
@@ -112,7 +116,7 @@ class Schedule:
     buffer_bytes: tuple[int, ...]
     phases: tuple[Phase, ...]
     lifetimes: tuple[Lifetime, ...]
-    fetches: tuple[FetchPlan, ...]
+    fetches: tuple[tuple[FetchPlan, ...], ...]
     sends: tuple[SendPlan, ...]
     offchip: Mapping[str, int]
     region_bytes: tuple[int, int, int, int]
@@ -145,6 +149,11 @@ class Schedule:
         if self.geometry.element_bytes == 1:
             return 32
         return max(32, *(phase.operation.sum_bits for phase in self.phases))
+
+    @property
+    def channels(self) -> int:
+        """AXI channels."""
+        return len(self.fetches)
 
     @property
     def onchip_bytes(self) -> int:

@@ -28,7 +28,7 @@ from .timing import Prediction
 
 __all__ = ["VERSION", "decode", "encode", "load", "save", "text"]
 
-VERSION = 1
+VERSION = 2
 """Of the file format; a file of another one is refused."""
 
 MOST_ARRAY_BYTES = 1 << 32

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from rtl.config import CHANNELS
+
 from .errors import UserError
 
 __all__ = ["Target"]
@@ -18,7 +20,10 @@ class Target:
     onchip_bytes
         Bytes of buffers and weight memory together, at most.
     offchip_bytes_per_cycle
-        Data width of the AXI channel: a power of two from 4 to 64.
+        Data width of an AXI channel: a power of two from 4 to 64.
+    channels
+        AXI channels, of :data:`rtl.config.CHANNELS`: where weights are streamed, the last one
+        carries them, beside the tensors on the first; otherwise only the first is built.
     memory
         ``"rom"``: schedule and constants are the circuit's; ``"ram"``: loaded at run time.
 
@@ -31,6 +36,7 @@ class Target:
     multipliers: int = 144
     onchip_bytes: int = 512 * 1024
     offchip_bytes_per_cycle: int = 16
+    channels: int = 1
     memory: str = "rom"
 
     def __post_init__(self) -> None:
@@ -42,6 +48,10 @@ class Target:
             raise UserError(
                 f"--offchip must be 4, 8, 16, 32 or 64 bytes per cycle, "
                 f"not {self.offchip_bytes_per_cycle}"
+            )
+        if self.channels not in CHANNELS:
+            raise UserError(
+                f"--channels must be {' or '.join(map(str, CHANNELS))}, not {self.channels}"
             )
         if self.memory not in ("rom", "ram"):
             raise UserError(f"--memory must be rom or ram, not '{self.memory}'")

@@ -13,7 +13,7 @@ import numpy as np
 
 from rtl.array import Array
 from rtl.axi import PAGE
-from rtl.config import Config
+from rtl.config import CONSTANTS, TENSORS, Config, fetchers
 from rtl.crossbar import Crossbar
 from rtl.epilogue import Epilogue
 from rtl.packer import Packer
@@ -46,7 +46,7 @@ FIRST_WORD = 1 + Sequencer.LATENCY
 class Span:
     """From the first to the last cycle in which a unit works on something; cycle 0 is the start.
 
-    ``unit`` is gather, core, epilogue, fetch or send, ``index`` the word of its program.
+    ``unit`` is one of :attr:`rtl.config.Config.units`, ``index`` the word of its program.
     """
 
     unit: str
@@ -67,8 +67,8 @@ class Prediction:
 class _Fetch:
     """When each beat arrives; transfers are worked out in order, as far as somebody asks."""
 
-    def __init__(self, plans: tuple[FetchPlan, ...], model: "_Model", beat_bytes: int):
-        self.plans, self.model, self.beat_bytes = plans, model, beat_bytes
+    def __init__(self, unit: str, plans: tuple[FetchPlan, ...], model: "_Model", beat_bytes: int):
+        self.unit, self.plans, self.model, self.beat_bytes = unit, plans, model, beat_bytes
         self.next = 0
         self.offered = FIRST_WORD
         self.last_beat = 0
@@ -104,7 +104,7 @@ class _Fetch:
             first_beat = first if first_beat is None else first_beat
             left, at, request = left - size, at + size, request + 1
         self.offered = request
-        model.span("fetch", self.next, plan.name, first_beat or request, self.last_beat)
+        model.span(self.unit, self.next, plan.name, first_beat or request, self.last_beat)
         self.next += 1
 
     def at(self, count: int) -> int:
@@ -154,7 +154,10 @@ class _Results:
 class _Model:
     def __init__(self, schedule: Schedule, config: Config):
         self.schedule, self.config = schedule, config
-        self.fetch = _Fetch(schedule.fetches, self, schedule.axi_bytes)
+        self.fetches = [
+            _Fetch(unit, plans, self, schedule.axi_bytes)
+            for unit, plans in zip(fetchers(schedule.channels), schedule.fetches, strict=True)
+        ]
         self.send = _Send(schedule.sends, self, schedule.axi_bytes)
         self.spans: list[Span] = []
         # Cycle in which each group is taken, and, where it passes the softmax unit, stored.
@@ -192,7 +195,7 @@ class _Model:
         """First cycle in which each source row may be read."""
         tokens, window = phase.gather, phase.operation.window
         times = np.zeros(window.height, dtype=np.int64)
-        progress = self.fetch.at if tokens.fetched else self.stored_at
+        progress = self.fetches[TENSORS].at if tokens.fetched else self.stored_at
         known: dict[int, int] = {}
         for y in sorted(window.touched_rows()):
             count = min(tokens.need + tokens.step * y, tokens.limit)
@@ -217,11 +220,12 @@ class _Model:
         begins = max(
             self.epilogue_free,
             self.stored_at(phase.epilogue.stored),
-            self.fetch.at(phase.epilogue.fetched),
             self.sent_at(phase.epilogue.sent),
+            *(f.at(n) for f, n in zip(self.fetches, phase.epilogue.fetched, strict=True)),
         )
         passes = range(op.passes(g))
-        weights = [self.fetch.at(phase.need + n * phase.pass_need) for n in passes]
+        constants = self.fetches[CONSTANTS]
+        weights = [constants.at(phase.need + n * phase.pass_need) for n in passes]
         per_row = None
         if op.softmax is not None:
             per_row = op.softmax[0] * groups_per_pixel(op, g)
@@ -390,12 +394,12 @@ class _Model:
     def run(self) -> Prediction:
         for index, phase in enumerate(self.schedule.phases):
             self.phase(index, phase)
-        while self.fetch.next < len(self.fetch.plans):
-            self.fetch.at(self.fetch.total + 1)
+        for fetch in self.fetches:
+            while fetch.next < len(fetch.plans):
+                fetch.at(fetch.total + 1)
         # Done shows the cycle after the last unit is seen idle.
         cycles = self.send.at(len(self.schedule.sends)) + 1
-        order = {"fetch": 0, "gather": 1, "core": 2, "epilogue": 3, "send": 4}
-        spans = sorted(self.spans, key=lambda s: (order[s.unit], s.index))
+        spans = sorted(self.spans, key=lambda s: (self.config.units.index(s.unit), s.index))
         return Prediction(cycles, tuple(spans))
 
 

@@ -87,14 +87,14 @@ def _samples(folder: Path, work: _Workload) -> np.ndarray:
 
 
 def roofline(design: Design) -> int:
-    """The fewest cycles: products by multipliers, or bytes over the channel."""
+    """The fewest cycles: products by multipliers, or bytes over the channels."""
     graph, schedule, target = design.graph, design.schedule, design.target
     moved = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
     if schedule.streamed:
         moved += sum(task.weight_bytes(graph) for task in graph.tasks)
     return max(
         -(-graph.macs() // target.multipliers),
-        -(-moved // target.offchip_bytes_per_cycle),
+        -(-moved // (target.offchip_bytes_per_cycle * schedule.channels)),
     )
 
 

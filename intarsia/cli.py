@@ -124,7 +124,8 @@ def quantize(model: str, calibration: str, output: str, fmt: str) -> None:
 @click.option("-o", "--output", required=True, type=click.Path(), help="The new folder.")
 @click.option("--multipliers", type=int, help="Products in the array, at most [144].")
 @click.option("--onchip", type=int, help="KB of buffers and weights, at most [512].")
-@click.option("--offchip", type=int, help="Bytes per cycle of the AXI channel [16].")
+@click.option("--offchip", type=int, help="Bytes per cycle of an AXI channel [16].")
+@click.option("--channels", type=int, help="AXI channels: 1 (default) or 2, one for weights.")
 @click.option("--board", "board_name", help="Take the budget from a board.")
 @click.option("--memory", help="Schedule and constants in rom (default) or ram.")
 def compile_model(
@@ -133,6 +134,7 @@ def compile_model(
     multipliers: int | None,
     onchip: int | None,
     offchip: int | None,
+    channels: int | None,
     board_name: str | None,
     memory: str | None,
 ) -> None:
@@ -156,6 +158,7 @@ def compile_model(
         "multipliers": multipliers,
         "onchip_bytes": onchip * 1024 if onchip is not None else None,
         "offchip_bytes_per_cycle": offchip,
+        "channels": channels,
         "memory": memory,
     }
     given = {name: value for name, value in options.items() if value is not None}

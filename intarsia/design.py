@@ -22,7 +22,6 @@ from gen.program import Program, program
 from gen.schedule import Schedule
 from gen.target import Target
 from gen.timing import Prediction
-from rtl.accelerator import THROTTLES
 from sim import golden
 from sim.execute import Run, execute, memory_bytes
 from sim.verilator import Simulator, build
@@ -151,10 +150,10 @@ class Design:
             source = verilog(self._machine(throttled=True).accelerator())
         return build(
             source,
-            channels=1,
+            channels=self.schedule.channels,
             data_bytes=self.schedule.axi_bytes,
             memory_bytes=memory_bytes(self.schedule),
-            throttles=len(THROTTLES) if throttled else 0,
+            throttles=len(self.machine.config.units) if throttled else 0,
             stores=stores,
             waves=waves,
             progress=progress,
@@ -290,7 +289,7 @@ def compile(
         Called with a few words at every step.
     options
         Members of the target that differ: ``multipliers``, ``onchip_bytes``,
-        ``offchip_bytes_per_cycle``, ``memory``.
+        ``offchip_bytes_per_cycle``, ``channels``, ``memory``.
 
     Raises
     ------

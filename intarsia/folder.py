@@ -14,7 +14,6 @@ from gen.schedule import Schedule
 from gen.target import Target
 from gen.timing import Prediction
 from rtl.accelerator import Accelerator
-from rtl.config import UNITS
 from rtl.registers import REGISTERS
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _words(design: "Design") -> dict[str, Any]:
     fields, result = design.machine.fields, {}
     program = design.machine.program or design.program
     listings = wrapped(program, design.machine.config)
-    for unit in UNITS:
+    for unit in design.machine.config.units:
         widths = {name: f.width for name, f in fields[unit].items() if f.constant is None}
         fixed = {name: f.constant for name, f in fields[unit].items() if f.constant is not None}
         packed = [f"{fields[unit].pack(word):x}" for word in listings[unit]]

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from .array import Array
 from .axi import axi4, axi4_lite
-from .config import UNITS, Config
+from .config import CONSTANTS, TENSORS, Config
 from .core import Core
 from .crossbar import Crossbar
 from .epilogue import Epilogue
@@ -25,13 +25,7 @@ from .sequencer import Sequencer
 from .tile import Tile
 from .words import Fields, word_fields
 
-__all__ = ["LOADS", "THROTTLES", "Accelerator", "Contents"]
-
-THROTTLES = ("gather", "core", "epilogue", "fetch", "send")
-"""The streams that the ``throttle`` input can hold, from bit 0."""
-
-LOADS = (*UNITS, "weights", "bias", "scale", "table", "exponent", "counts")
-"""The memories that the loader writes, by their LOAD_SELECT; ``counts`` is words per unit."""
+__all__ = ["Accelerator", "Contents"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +55,11 @@ class Accelerator(wiring.Component):
     Members
     -------
     s_axil : AXI4-Lite slave, the register map of :mod:`rtl.registers`
-    m_axi0 : AXI4 master
-    throttle : holds internal streams; only where ``config.throttled``
+    m_axi0, ... : AXI4 masters, ``config.channels`` of them; only the first one writes
+    throttle : a bit per unit of ``config.units`` that holds it; only where ``config.throttled``
     """
 
     s_axil: Any
-    m_axi0: Any
     throttle: Signal
 
     def __init__(
@@ -79,11 +72,13 @@ class Accelerator(wiring.Component):
         self.config = config
         self.fields = dict(fields) if fields is not None else word_fields(config)
         self._contents = contents if contents is not None else Contents()
-        if not config.loadable and set(self._contents.programs) != set(UNITS):
-            raise ValueError(f"contents.programs must name {UNITS} where programs are ROM")
-        ports: dict = {"s_axil": Out(axi4_lite()), "m_axi0": Out(axi4(config.axi_bytes))}
+        if not config.loadable and set(self._contents.programs) != set(config.units):
+            raise ValueError(f"contents.programs must name {config.units} where programs are ROM")
+        ports: dict = {"s_axil": Out(axi4_lite())}
+        for channel in range(config.channels):
+            ports[f"m_axi{channel}"] = Out(axi4(config.axi_bytes))
         if config.throttled:
-            ports["throttle"] = In(len(THROTTLES))
+            ports["throttle"] = In(len(config.units))
         super().__init__(ports)
 
     def shared(self) -> dict[str, wiring.Component]:
@@ -92,13 +87,19 @@ class Accelerator(wiring.Component):
 
     @staticmethod
     def load_widths(config: Config, fields: Mapping[str, Fields]) -> dict[str, int]:
-        """Word width of each memory that the loader writes, in the order of :data:`LOADS`."""
-        widths = {unit: fields[unit].width for unit in UNITS}
-        widths["weights"] = config.weight_bits * config.cols * config.depth
-        widths["bias"] = 32 * config.lanes
-        widths["scale"] = scale_layout().size * config.lanes
-        widths |= {"table": 8, "exponent": 32, "counts": 16}
-        return widths
+        """Word width of each memory that the loader writes, in the order of LOAD_SELECT.
+
+        ``counts`` is words per unit.
+        """
+        widths = {
+            "weights": config.weight_bits * config.cols * config.depth,
+            "bias": 32 * config.lanes,
+            "scale": scale_layout().size * config.lanes,
+            "table": 8,
+            "exponent": 32,
+            "counts": 16,
+        }
+        return widths | {unit: fields[unit].width for unit in config.units}
 
     def elaborate(self, platform):
         m = Module()
@@ -119,9 +120,9 @@ class Accelerator(wiring.Component):
             table=contents.table,
             exponent=contents.exponent,
         )
-        m.submodules.fetch = fetch = Fetch(config, self.fields["fetch"])
         m.submodules.send = send = Send(config, self.fields["send"])
-        units = dict(zip(UNITS, (gather, core, epilogue, fetch, send), strict=True))
+        fetches = self._fetches(m)
+        units = dict(zip(config.units, (gather, core, epilogue, send, *fetches), strict=True))
 
         sequencers = {}
         for name, unit in units.items():
@@ -134,39 +135,46 @@ class Accelerator(wiring.Component):
             wiring.connect(m, sequencer.o, unit.i)
             m.d.comb += [sequencer.start.eq(registers.start), unit.clear.eq(registers.start)]
             if config.throttled:
-                m.d.comb += unit.hold.eq(self.throttle[THROTTLES.index(name)])
+                m.d.comb += unit.hold.eq(self.throttle[config.units.index(name)])
         starting = Signal()
         m.d.sync += starting.eq(registers.start)
-        finished = ~starting & fetch.idle & send.idle
+        finished = ~starting & send.idle
+        failed = send.error
+        for fetch in fetches:
+            finished &= fetch.idle
+            failed |= fetch.error
         for sequencer in sequencers.values():
             finished &= sequencer.idle
         m.d.comb += [
             registers.finished.eq(finished),
             registers.stalled.eq(core.i.valid & ~core.valid),
-            registers.failed.eq(fetch.error | send.error),
-            fetch.regions.eq(registers.regions),
+            registers.failed.eq(failed),
             send.regions.eq(registers.regions),
         ]
         wiring.connect(m, wiring.flipped(self.s_axil), registers.axi)
-        self._connect_memory(m, fetch, send)
+        self._connect_memory(m, fetches, send)
         self._connect_path(m, crossbar, gather, packer, core, array, epilogue)
 
         m.d.comb += [
             gather.stored.eq(epilogue.stored),
-            gather.fetched.eq(fetch.fetched),
-            core.fetched.eq(fetch.fetched),
-            epilogue.fetched.eq(fetch.fetched),
+            gather.fetched.eq(fetches[TENSORS].fetched),
+            core.fetched.eq(fetches[CONSTANTS].fetched),
             epilogue.sent.eq(send.sent),
-            fetch.gathered.eq(gather.gathered),
-            fetch.passed.eq(core.passed),
-            fetch.stored.eq(epilogue.stored),
-            fetch.sent.eq(send.sent),
             send.stored.eq(epilogue.stored),
         ]
-        wiring.connect(m, fetch.store, crossbar.fetch)
+        for channel, fetch in enumerate(fetches):
+            m.d.comb += [
+                fetch.regions.eq(registers.regions),
+                fetch.gathered.eq(gather.gathered),
+                fetch.passed.eq(core.passed),
+                fetch.stored.eq(epilogue.stored),
+                fetch.sent.eq(send.sent),
+                epilogue.fetched[channel].eq(fetch.fetched),
+            ]
+        wiring.connect(m, fetches[TENSORS].store, crossbar.fetch)
         wiring.connect(m, send.request, crossbar.send)
         m.d.comb += send.data.eq(crossbar.send_data)
-        self._connect_constants(m, registers, sequencers, array, epilogue, fetch)
+        self._connect_constants(m, registers, sequencers, array, epilogue, fetches[CONSTANTS])
 
         # What a bench may watch: every write of the epilogue, at the top level.
         trace = {
@@ -181,16 +189,34 @@ class Accelerator(wiring.Component):
             m.d.comb += watched.eq(value)
         return m
 
-    def _connect_memory(self, m: Module, fetch: Fetch, send: Send) -> None:
-        """One AXI4 master: reads are the fetch unit's, writes the send unit's."""
-        for name in axi4(self.config.axi_bytes).members:
-            port = getattr(self.m_axi0, name)
-            unit = fetch if name.startswith("ar") or name.startswith("r") else send
-            inner = getattr(unit.axi, name)
-            inward = name in ("arready", "awready", "wready") or (
-                name[0] in "rb" and not name.endswith("ready")
+    def _fetches(self, m: Module) -> list[Fetch]:
+        """The fetch unit of each channel."""
+        config = self.config
+        channels = range(config.channels)
+        fetches = []
+        for name, channel in zip(config.fetchers, channels, strict=True):
+            fetch = Fetch(
+                config,
+                self.fields[name],
+                tensors=channel == channels[TENSORS],
+                constants=config.streamed and channel == channels[CONSTANTS],
             )
-            m.d.comb += inner.eq(port) if inward else port.eq(inner)
+            m.submodules[name] = fetch
+            fetches.append(fetch)
+        return fetches
+
+    def _connect_memory(self, m: Module, fetches: Sequence[Fetch], send: Send) -> None:
+        """AXI4 masters: reads are the fetch units', writes the send unit's on the first of them."""
+        signature = axi4(self.config.axi_bytes)
+        for channel, fetch in enumerate(fetches):
+            port = getattr(self, f"m_axi{channel}")
+            for name, member in signature.members.items():
+                reads = name[0] == "r" or name.startswith("ar")
+                outer, inner = getattr(port, name), getattr((fetch if reads else send).axi, name)
+                if reads or fetch is fetches[TENSORS]:
+                    m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+                elif member.flow is Out:
+                    m.d.comb += outer.eq(0)
 
     def _connect_path(self, m: Module, crossbar, gather, packer, core, array, epilogue) -> None:
         """Buffers to gather to packer to array to epilogue to buffers."""
@@ -259,7 +285,9 @@ class Accelerator(wiring.Component):
                 m.d.comb += [a.eq(b) for a, b in zip(ports, fetched[name], strict=True)]
             return
 
-        m.submodules.loader = loader = Loader(self.load_widths(config, self.fields))
+        widths = self.load_widths(config, self.fields)
+        m.submodules.loader = loader = Loader(widths)
+        loads = {name: getattr(loader, f"enable_{name}") for name in widths}
         m.d.comb += [
             loader.select.eq(registers.load_select),
             loader.indexed.eq(registers.load_indexed),
@@ -267,26 +295,24 @@ class Accelerator(wiring.Component):
             loader.value.eq(registers.load_data),
         ]
         for name, (enable, address, word) in writes.items():
-            loads = getattr(loader, f"enable_{name}")
             m.d.comb += [
-                enable.eq(loads | fetched[name][0]),
-                address.eq(Mux(loads, loader.index, fetched[name][1])),
-                word.eq(Mux(loads, loader.word, fetched[name][2])),
+                enable.eq(loads[name] | fetched[name][0]),
+                address.eq(Mux(loads[name], loader.index, fetched[name][1])),
+                word.eq(Mux(loads[name], loader.word, fetched[name][2])),
             ]
         for name in ("scale", "table", "exponent"):
             m.d.comb += [
-                getattr(epilogue, f"{name}_enable").eq(getattr(loader, f"enable_{name}")),
+                getattr(epilogue, f"{name}_enable").eq(loads[name]),
                 getattr(epilogue, f"{name}_address").eq(loader.index),
                 getattr(epilogue, f"{name}_data").eq(loader.word),
             ]
-        counting = getattr(loader, f"enable_{LOADS[-1]}")
         for place, (name, sequencer) in enumerate(sequencers.items()):
             m.d.comb += [
-                sequencer.write_enable.eq(getattr(loader, f"enable_{name}")),
+                sequencer.write_enable.eq(loads[name]),
                 sequencer.write_address.eq(loader.index),
                 sequencer.write_data.eq(loader.word),
             ]
             count = Signal(len(sequencer.count), name=f"{name}_count")
-            with m.If(counting & (loader.index == place)):
+            with m.If(loads["counts"] & (loader.index == place)):
                 m.d.sync += count.eq(loader.word)
             m.d.comb += sequencer.count.eq(count)

@@ -2,10 +2,38 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["UNITS", "Config", "Pattern", "bits_for"]
+__all__ = [
+    "CHANNELS",
+    "CONSTANTS",
+    "TENSORS",
+    "Config",
+    "Pattern",
+    "bits_for",
+    "fetchers",
+    "numbered",
+    "units",
+]
 
-UNITS = ("gather", "core", "epilogue", "fetch", "send")
-"""The units that step through a program of their own, in the order of the data."""
+CHANNELS = (1, 2)
+"""How many AXI4 masters a machine may have."""
+
+TENSORS, CONSTANTS = 0, -1
+"""Which of the channels carries tensors, and which weights and biases: the first, and the last."""
+
+
+def numbered(name: str, channel: int) -> str:
+    """What ``name`` is called on ``channel``; on the first one, just that."""
+    return f"{name}{channel}" if channel else name
+
+
+def fetchers(channels: int) -> tuple[str, ...]:
+    """The fetch units, one per channel."""
+    return tuple(numbered("fetch", channel) for channel in range(channels))
+
+
+def units(channels: int) -> tuple[str, ...]:
+    """The units that step through a program of their own."""
+    return ("gather", "core", "epilogue", "send", *fetchers(channels))
 
 
 def bits_for(count: int) -> int:
@@ -57,7 +85,7 @@ class Config:
     word_bytes
         Bytes of a buffer word, a power of two.
     axi_bytes
-        Data width of the AXI channel in bytes, a power of two up to ``word_bytes``.
+        Data width of an AXI channel in bytes, a power of two up to ``word_bytes``.
     buffer_words
         Words of each on-chip buffer, a multiple of two each.
     patch_words
@@ -88,7 +116,10 @@ class Config:
     loadable
         True: schedule and constant memories are RAM, written through the AXI4-Lite port.
     streamed
-        Whether the fetch unit can write weights and biases.
+        Whether a fetch unit can write weights and biases.
+    channels
+        AXI4 masters, of :data:`CHANNELS`. The first carries tensors in and out, the last weights
+        and biases.
     throttled
         Adds a ``throttle`` input that holds internal streams, for benches.
     """
@@ -121,6 +152,7 @@ class Config:
     links: tuple[tuple[str, int], ...] = field(default=())
     loadable: bool = True
     streamed: bool = True
+    channels: int = 1
     throttled: bool = False
 
     def __post_init__(self) -> None:
@@ -145,11 +177,25 @@ class Config:
             raise ValueError(f"weight_bits must be 8, 9 or 16, not {self.weight_bits}")
         if self.patterns and (self.rows != 1 or self.lanes != self.cols):
             raise ValueError("patterns need rows to be 1 and lanes to equal cols")
+        if self.channels not in CHANNELS:
+            raise ValueError(f"channels must be one of {CHANNELS}, not {self.channels}")
+        if self.channels > 1 and not self.streamed:
+            raise ValueError(f"channels must be 1 where weights stay, not {self.channels}")
 
     @property
     def multipliers(self) -> int:
         """Products in the array."""
         return self.rows * self.cols * self.depth
+
+    @property
+    def fetchers(self) -> tuple[str, ...]:
+        """The fetch units, one per channel."""
+        return fetchers(self.channels)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units that step through a program of their own."""
+        return units(self.channels)
 
     @property
     def groups(self) -> int:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from amaranth import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import Config, bits_for
+from .config import Config, bits_for, numbered
 from .crossbar import Crossbar, read_layout, write_layout
 from .lane import Lane, parameters_layout, scale_layout
 from .memory import Memory
@@ -41,7 +41,7 @@ class Epilogue(wiring.Component):
     residual, residual_data : reads of the second operand
     store : writes
     stored : progress counter, groups written
-    fetched, sent : progress counters of the fetch and send units
+    fetched, sent : progress counters of the fetch units, one per channel, and of the send unit
     {bias,scale,table,exponent}_{enable,address,data} : load ports of the constant memories
     """
 
@@ -65,7 +65,7 @@ class Epilogue(wiring.Component):
     residual_data: Signal
     store: stream.Interface
     stored: Signal
-    fetched: Signal
+    fetched: data.View
     sent: Signal
     clear: Signal
     hold: Signal
@@ -114,7 +114,7 @@ class Epilogue(wiring.Component):
                 "residual_data": In(16 * config.word_bytes),
                 "store": Out(stream.Signature(write_layout(config))),
                 "stored": Out(token),
-                "fetched": In(token),
+                "fetched": In(data.ArrayLayout(token, config.channels)),
                 "sent": In(token),
                 "clear": In(1),
                 "hold": In(1),
@@ -166,6 +166,10 @@ class Epilogue(wiring.Component):
         pending = Signal()
         leaving = Signal()
         take = Signal()
+        arrived = Cat(
+            self.fetched[channel] >= getattr(w, numbered("fetched", channel))
+            for channel in range(config.channels)
+        )
         m.d.comb += [
             take.eq(
                 queue.r_rdy
@@ -173,7 +177,7 @@ class Epilogue(wiring.Component):
                 & ~leaving
                 & ~pending
                 & (self.stored >= w.stored)
-                & (self.fetched >= w.fetched)
+                & arrived.all()
                 & (self.sent >= w.sent)
                 & ~self.hold
             ),

@@ -36,6 +36,11 @@ class Fetch(wiring.Component):
     cycle, except while the buffer's write port is the epilogue's. Beats of weights and biases
     collect to whole words of their memories.
 
+    Parameters
+    ----------
+    tensors, constants
+        Whether words may have buffers, or the memories of weights and biases, as their target.
+
     Members
     -------
     i : stream of words
@@ -69,8 +74,11 @@ class Fetch(wiring.Component):
     clear: Signal
     hold: Signal
 
-    def __init__(self, config: Config, fields: Fields):
+    def __init__(
+        self, config: Config, fields: Fields, *, tensors: bool = True, constants: bool = True
+    ):
         self._config, self._fields = config, fields
+        self._tensors, self._constants = tensors, constants
         token = config.token_bits
         self._weight_bits = config.weight_bits * config.cols * config.depth
         words = max(config.weight_words, config.bias_words)
@@ -159,7 +167,7 @@ class Fetch(wiring.Component):
         beat = Signal(24)
         place = Signal(self._place_bits)
         m.d.comb += head.eq(queue.r_data)
-        to_buffer = head.target == TENSOR
+        to_buffer = (head.target == TENSOR) if self._tensors else Const(0)
         arrives = Signal()
         last = beat + 1 == head.beats
         m.d.comb += [
@@ -174,7 +182,7 @@ class Fetch(wiring.Component):
             self.error.eq(arrives & axi.rresp[1]),
             self.idle.eq(~queue.r_rdy & ~entered),
         ]
-        ends = self._collect(m, arrives, head, place) if config.streamed else Const(0)
+        ends = self._collect(m, arrives, head, place) if self._constants else Const(0)
         with m.If(arrives):
             m.d.sync += [beat.eq(beat + 1), self.fetched.eq(self.fetched + 1)]
             with m.If(to_buffer):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from amaranth import Const, Shape, Value, signed, unsigned
 
-from .config import Config, bits_for
+from .config import Config, bits_for, numbered
 
 __all__ = ["Field", "Fields", "narrowed", "word_fields"]
 
@@ -210,8 +210,9 @@ def word_fields(config: Config) -> dict[str, Fields]:
         row=step,
         pixels=count,
         stored=token,
-        fetched=token,
         sent=token,
+        # tokens: beats of each channel
+        **{numbered("fetched", channel): token for channel in range(config.channels)},
     )
     fetch = Fields(
         region=Field(2),
@@ -239,6 +240,6 @@ def word_fields(config: Config) -> dict[str, Fields]:
         "gather": gather,
         "core": core,
         "epilogue": epilogue,
-        "fetch": fetch,
         "send": send,
+        **dict.fromkeys(config.fetchers, fetch),
     }

@@ -59,9 +59,8 @@ def _bounds(schedule: Schedule) -> int:
         steps += window.pixel_count * beats + passes + 4000
         if op.softmax is not None:
             steps += window.pixel_count * (8 * op.outputs + 200)
-    beats = sum(f.beats + 300 for f in schedule.fetches) + sum(
-        s.beats + 300 for s in schedule.sends
-    )
+    fetches = (plan for channel in schedule.fetches for plan in channel)
+    beats = sum(plan.beats + 300 for plan in (*fetches, *schedule.sends))
     return 20 * (steps + 20 * beats) + 100_000
 
 

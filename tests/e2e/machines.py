@@ -4,7 +4,6 @@ from functools import cache
 
 from gen.emit import verilog
 from gen.machine import Machine
-from rtl.accelerator import THROTTLES
 from rtl.config import Config
 from sim.verilator import Simulator, build
 
@@ -39,9 +38,9 @@ MACHINES = {
         rows=2, cols=6, depth=4, lanes=3, word_bytes=8, axi_bytes=8,
         buffer_words=(192, 192, 192), weight_words=160, **_COMMON,
     ),
-    # next to no buffers: tensors are spilled
+    # next to no buffers: tensors are spilled, on another channel than weights come in
     "scarce": Config(
-        rows=1, cols=4, depth=9, lanes=4, word_bytes=16, axi_bytes=16,
+        rows=1, cols=4, depth=9, lanes=4, word_bytes=16, axi_bytes=16, channels=2,
         buffer_words=(20, 20, 20), weight_words=512, **_COMMON,
     ),
 }  # fmt: skip
@@ -53,9 +52,9 @@ def built(name: str) -> tuple[Machine, Simulator]:
     machine = Machine.general(MACHINES[name])
     simulator = build(
         verilog(machine.accelerator()),
-        channels=1,
+        channels=machine.config.channels,
         data_bytes=machine.config.axi_bytes,
         memory_bytes=MEMORY_BYTES,
-        throttles=len(THROTTLES),
+        throttles=len(machine.config.units),
     )
     return machine, simulator

@@ -13,7 +13,6 @@ from gen.operation import Geometry
 from gen.program import config_for, program
 from gen.target import Target
 from gen.timing import predict
-from rtl.accelerator import THROTTLES
 from sim import golden
 from sim.execute import execute, memory_bytes, tensors_of
 from sim.verilator import build
@@ -24,6 +23,11 @@ TABLE = {
     "resnet8-small": ("mlperf_tiny/resnet8/resnet8_int8.tflite", Target(36), 360_000),
     "ad": ("mlperf_tiny/ad/ad01_int8.tflite", Target(144), 2_400),
     "ad-offchip": ("mlperf_tiny/ad/ad01_int8.tflite", Target(144, 64 * 1024), 18_000),
+    "ad-offchip-two-channels": (
+        "mlperf_tiny/ad/ad01_int8.tflite",
+        Target(144, 64 * 1024, channels=2),
+        17_400,
+    ),
 }
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -42,7 +46,7 @@ def _inputs(graph, name: str) -> list[dict[str, np.ndarray]]:
 def _simulator(compiled, **options):
     return build(
         verilog(compiled.machine.accelerator()),
-        channels=1,
+        channels=compiled.schedule.channels,
         data_bytes=compiled.schedule.axi_bytes,
         memory_bytes=memory_bytes(compiled.schedule),
         **options,
@@ -118,7 +122,7 @@ def test_internal_streams_may_stall_at_random_without_changing_a_value():
     graph = load(model_path(TABLE["resnet8"][0]))
     compiled = compile_graph(graph, Target(144), throttled=True)
     inputs = _inputs(graph, "resnet8")[0]
-    simulator = _simulator(compiled, throttles=len(THROTTLES))
+    simulator = _simulator(compiled, throttles=len(compiled.machine.config.units))
     parts = (simulator, compiled.machine, compiled.schedule, compiled.program, graph)
     expected = golden.run(graph, inputs)
     for run in execute(*parts, [inputs] * 3, seeds=[4, 5, 6]):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from gen.emit import component_verilog, verilog
-from rtl.accelerator import LOADS, Accelerator
+from rtl.accelerator import Accelerator
 from rtl.buffer import Buffer
-from rtl.config import Config
+from rtl.config import Config, units
 from rtl.memory import Memory
 from sim.verilator import verilator_root
 
@@ -40,6 +40,7 @@ def small() -> Accelerator:
             tables=1,
             exponents=1,
             softmax_groups=4,
+            channels=2,
             throttled=True,
         )
     )
@@ -104,9 +105,9 @@ def test_top_level_names_say_whose_they_are(text):
     top = module_of(text, "accelerator")
     names = re.findall(r"^  (?:wire|reg)(?: signed)?(?: \[\d+:0\])? (\w+)", top, re.MULTILINE)
     assert len(names) == len(set(names))
-    for name in (*TRACE, "throttle", "s_axil_awaddr", "m_axi0_araddr"):
+    for name in (*TRACE, "throttle", "s_axil_awaddr", "m_axi0_araddr", "m_axi1_araddr"):
         assert name in names
-    for name in (f"{load}_sequencer_o_payload" for load in LOADS[:5]):
+    for name in (f"{unit}_sequencer_o_payload" for unit in units(2)):
         assert name in names
     assert not [name for name in names if re.search(r"(payload|ready)_\d+$", name)]
 

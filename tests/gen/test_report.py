@@ -21,7 +21,7 @@ from tests.models import model_path
 HOSTILE = "</script><script>alert(1)</script> \"'&amp;{{ 7 * 7 }}"
 
 
-def _small(name: str = "conv", kilobytes: int = 64) -> Compiled:
+def _small(name: str = "conv", kilobytes: int = 64, channels: int = 1) -> Compiled:
     rng = np.random.default_rng(5)
 
     def numbers(outputs: int) -> tuple[np.ndarray, ...]:
@@ -44,7 +44,7 @@ def _small(name: str = "conv", kilobytes: int = 64) -> Compiled:
         Softmax("softmax", ("logits",), "y", 1 << 30, 22, -248),
     )
     graph = Graph(name, tensors, tasks, ("x",), ("y",))
-    return compile_graph(graph, Target(multipliers=36, onchip_bytes=kilobytes * 1024))
+    return compile_graph(graph, Target(36, kilobytes * 1024, channels=channels))
 
 
 def _skip() -> Compiled:
@@ -72,6 +72,8 @@ def _compiled(which: str) -> Compiled:
         return _small()
     if which == "streamed":
         return _small(kilobytes=4)
+    if which == "two channels":
+        return _small(kilobytes=4, channels=2)
     if which == "spilled":
         return _skip()
     if which == "hostile":
@@ -81,7 +83,7 @@ def _compiled(which: str) -> Compiled:
 
 
 MODELS = ("ad/ad01_int8.tflite", "resnet8/resnet8_int8.tflite")
-ALL = ("resident", "streamed", "spilled", "hostile", *MODELS)
+ALL = ("resident", "streamed", "two channels", "spilled", "hostile", *MODELS)
 
 
 class _Checker(HTMLParser):
@@ -123,7 +125,7 @@ def test_totals_are_the_schedules(which):
     compiled = _compiled(which)
     schedule, totals = compiled.schedule, report(compiled)["totals"]
     tasks = report(compiled)["tasks"]
-    beats = sum(plan.beats for plan in schedule.fetches)
+    beats = sum(plan.beats for channel in schedule.fetches for plan in channel)
     assert totals["cycles"] == compiled.prediction.cycles
     assert totals["macs"] == compiled.graph.macs() == sum(t["macs"] for t in tasks.values())
     assert totals["offchip_read"] == beats * schedule.axi_bytes

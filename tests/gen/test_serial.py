@@ -107,7 +107,7 @@ def test_a_change_anywhere_makes_a_difference(compiled):
 def test_a_person_can_read_the_schedule(compiled, tmp_path):
     serial.save(compiled.schedule, tmp_path / "schedule.json")
     lines = (tmp_path / "schedule.json").read_text().splitlines()
-    assert lines[:3] == ["{", '  "type": "Schedule",', '  "version": 1,']
+    assert lines[:3] == ["{", '  "type": "Schedule",', '  "version": 2,']
     assert max(map(len, lines)) <= 120
     data = json.loads("".join(lines))
     assert data["phases"][0]["operation"]["weights"] == {"array": "phases.0.operation.weights"}
@@ -134,7 +134,7 @@ SMALL = Prediction(7, (Span("core", 0, "conv", 1, 5),))
         ('"cycles": 7', '"cycles": true', "Prediction.cycles must be int, not True"),
         ('"cycles": 7', '"cycle": 7', "unknown member 'cycle'"),
         ('"first": 1,', "", r"Prediction.spans.0 lacks 'first'"),
-        ('"version": 1', '"version": 2', "version 2, not 1"),
+        ('"version": 2', '"version": 1', "version 1, not 2"),
         ('"Prediction"', '"Graph"', "holds no Prediction"),
         ('"core"', "null", r"spans.0.unit must be str, not None"),
         ("[{", "{", "not JSON"),

@@ -233,6 +233,7 @@ def test_a_budget_too_small_is_told_one_that_suffices(tmp_path):
         (("--multipliers", "many"), "'--multipliers': 'many' is not a valid integer"),
         (("--onchip", 0), "--onchip must be at least 1 KB"),
         (("--offchip", 5), "--offchip must be 4, 8, 16, 32 or 64 bytes per cycle, not 5"),
+        (("--channels", 3), "--channels must be 1 or 2, not 3"),
         (("--memory", "disk"), "--memory must be rom or ram, not 'disk'"),
         (("--speed", 3), "No such option"),
     ],

@@ -9,7 +9,6 @@ import pytest
 
 from rtl.accelerator import Accelerator, Contents
 from rtl.buffer import Buffer
-from rtl.config import UNITS
 from rtl.memory import Memory
 from rtl.sequencer import Sequencer
 from rtl.words import Field, Fields
@@ -27,7 +26,7 @@ from tests.rtl.blocks import config
         (lambda: Sequencer(8), "depth of a program RAM must be at least 1, not 0"),
         (
             lambda: Accelerator(config(loadable=False)),
-            "contents.programs must name ('gather', 'core', 'epilogue', 'fetch', 'send') "
+            "contents.programs must name ('gather', 'core', 'epilogue', 'send', 'fetch') "
             "where programs are ROM",
         ),
     ],
@@ -55,6 +54,8 @@ def test_components(make, message):
         ({"buffer_words": (4, 5)}, "buffer_words must be even and positive, not (4, 5)"),
         ({"cols": 16, "lanes": 16}, "lanes must be at most word_bytes / element_bytes, not 16"),
         ({"weight_bits": 7}, "weight_bits must be 8, 9 or 16, not 7"),
+        ({"channels": 3}, "channels must be one of (1, 2), not 3"),
+        ({"channels": 2, "streamed": False}, "channels must be 1 where weights stay, not 2"),
     ],
 )
 def test_config(change, message):
@@ -78,5 +79,6 @@ def test_fields():
 
 
 def test_contents_may_be_any_mapping():
-    programs = MappingProxyType({unit: [0] for unit in UNITS})
-    Accelerator(config(loadable=False), contents=Contents(programs=programs))
+    c = config(loadable=False)
+    programs = MappingProxyType({unit: [0] for unit in c.units})
+    Accelerator(c, contents=Contents(programs=programs))
