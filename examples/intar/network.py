@@ -22,7 +22,7 @@ from . import real
 __all__ = ["Kernel", "Network", "size"]
 
 
-INT8_MARGIN = 1.02
+INT8_MARGIN = 1.1
 """Times the range of real values is what an int8 tensor holds, against errors of rounding."""
 
 
