@@ -228,6 +228,10 @@ BAD = [
         graph(Slice("s", ("x",), "y", (2,), (3,)), wide("x", 8), wide("y", 3)),
         "reaches outside 'x'",
     ),
+    (
+        graph(Pool("p", ("x",), "y", "average", (1, 1), even=True), IMAGE, SAME),
+        "only int8 is rounded",
+    ),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from gen.errors import UserError
 from gen.frontends import load
 from gen.graph import Conv, Graph, Lookup, MatMul, Pool, Reshape, Slice, Softmax, Tensor
 from sim import golden
-from sim.golden_arithmetic import requantise
+from sim.golden_arithmetic import divided_even, requantise, requantise_even
 from tests.models import model_path
 from tests.tflite_models import ModelBuilder, reference
 
@@ -487,6 +488,33 @@ def test_requantise_equals_exact_rational_arithmetic_on_random_operands():
         t = ((a << max(s, 0)) * m + 2**30) // 2**31
         magnitude = (2 * abs(t) + 2 ** max(-s, 0)) // 2 ** (max(-s, 0) + 1)
         assert y == (magnitude if t >= 0 else -magnitude)
+
+
+def test_even_requantisation_rounds_once_and_halves_to_even():
+    half = 1 << 30
+    x = np.array([-3, -1, 1, 3, 5])
+    np.testing.assert_array_equal(requantise_even(x, half, 0), [-2, 0, 0, 2, 2])
+    np.testing.assert_array_equal(requantise_even(x, half, 1), x)
+    # Rounded twice, 7/16 becomes 4/8 and then 1.
+    np.testing.assert_array_equal(requantise_even(np.array([7]), half, -3), [0])
+    np.testing.assert_array_equal(requantise(np.array([7]), half, -3), [1])
+    third = -(-(1 << 32) // 3)
+    np.testing.assert_array_equal(requantise_even(3 * x, third, -2), [-2, 0, 0, 2, 2])
+
+
+def test_even_requantisation_is_the_nearest_integer_of_the_exact_product():
+    rng = np.random.default_rng(23)
+    x = rng.integers(-(2**24), 2**24, 5000)
+    multiplier, shift = rng.integers(2**30, 2**31, 5000), rng.integers(-31, -12, 5000)
+    for a, m, s, y in zip(x, multiplier, shift, requantise_even(x, multiplier, shift), strict=True):
+        assert y == round(Fraction(int(a) * int(m), 2 ** (31 - int(s))))
+
+
+def test_division_rounds_halves_to_even():
+    x = np.arange(-40, 41)
+    for divisor in (1, 2, 3, 4, 6, 7):
+        wanted = [round(Fraction(int(a), divisor)) for a in x]
+        np.testing.assert_array_equal(divided_even(x, divisor), wanted)
 
 
 def _lookup_graph(output_shape: tuple[int, ...] = (2, 3)) -> Graph:
