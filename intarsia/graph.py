@@ -24,7 +24,6 @@ import numpy as np
 from gen import fixed_point
 from gen.errors import UserError
 from gen.graph import (
-    EQUAL_SCALES,
     Add,
     Concat,
     Conv,
@@ -52,6 +51,7 @@ from gen.quantise import (
     quantise_multiplier,
     softmax_parameters,
 )
+from gen.task_products import EQUAL_SCALES
 from gen.weights import quantise_bias, quantise_weights
 
 __all__ = ["GraphBuilder", "Result"]

@@ -7,8 +7,6 @@ import pytest
 
 from gen.errors import UserError
 from gen.graph import (
-    EQUAL_SCALES,
-    INT16_MULTIPLIER,
     Add,
     Concat,
     Conv,
@@ -28,6 +26,7 @@ from gen.graph import (
     Transpose,
     Upsample,
 )
+from gen.task_products import EQUAL_SCALES, INT16_MULTIPLIER
 
 WIDE = (-32768, 32767)
 

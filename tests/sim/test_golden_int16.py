@@ -5,8 +5,6 @@ import pytest
 
 from gen.errors import UserError
 from gen.graph import (
-    EQUAL_SCALES,
-    INT16_MULTIPLIER,
     Add,
     Concat,
     Conv,
@@ -25,6 +23,7 @@ from gen.graph import (
     Transpose,
     Upsample,
 )
+from gen.task_products import EQUAL_SCALES, INT16_MULTIPLIER
 from sim import golden
 from sim.golden_arithmetic import round_once
 
