@@ -215,12 +215,13 @@ class _Planner:
         fetched[TENSORS] = max(fetched[TENSORS], tensors)
         return EpilogueTokens(tuple(fetched), stored, sent)
 
-    def _fetch_weights(self, i: int, ring: "_Ring") -> tuple[int, int, int, int]:
-        """Plans the transfers of a phase's weights; returns the first word, the beats needed for
-        the first pass and for each next one, and the beats after which the biases are there."""
+    def _fetch_weights(self, i: int, ring: "_Ring") -> tuple[int, int, int, int, int]:
+        """Plans the transfers of a phase's weights; returns the first word, the passes until it is
+        used again, the beats needed for the first pass and for each next one, and the beats after
+        which the biases are there."""
         op, c = self.operations[i], self.constants
         if op.weights is None or not self.streamed:
-            return c.weight[i], 0, 0, 0
+            return c.weight[i], op.passes(self.geometry), 0, 0, 0
         bias_words = -(-len(op.bias) // self.geometry.lanes)
         beats = bias_words * c.bias_beats
         self._fetch_block(op.name, c.bias_offset[i], beats, BIASES, c.bias[i], 0)
@@ -230,17 +231,21 @@ class _Planner:
         tiles = op.tiles(self.geometry)
         single = tiles == 1 or op.stationary
         before = self.passed[i - 1] if i else 0
-        first = ring.reserve(passes * words)
+        around = ring.passes(passes, words) if single else passes
+        first = ring.reserve(around * words)
         need = self.fetched[CONSTANTS] + (per_pass if single else passes * per_pass)
         for n in range(passes if single else 1):
             size = words if single else passes * words
             address, passed = ring.block(
-                first, n, size, before + (n + 1) * tiles if single else self.passed[i]
+                first,
+                n % around,
+                size,
+                before + (n + 1) * tiles if single else self.passed[i],
             )
             offset = c.weight_offset[i] + n * per_pass * self.axi_bytes
             count = size * c.weight_beats
             self._fetch_block(op.name, offset, count, WEIGHTS, address, passed)
-        return first, need, per_pass if single else 0, bias_ready
+        return first, around, need, per_pass if single else 0, bias_ready
 
     def _fetch_block(
         self, name: str, offset: int, beats: int, target: int, address: int, passed: int
@@ -276,7 +281,7 @@ class _Planner:
                 if stay.fetched and stay.first == i:
                     self._fetch_lifetime(life)
             gather = self._gather_tokens(i)
-            weight, need, pass_need, bias = self._fetch_weights(i, ring)
+            weight, around, need, pass_need, bias = self._fetch_weights(i, ring)
             epilogue = self._epilogue_tokens(i, bias)
             sink = a.sinks[i]
             before = self.stored[i - 1] if i else 0
@@ -292,6 +297,7 @@ class _Planner:
                     residual=a.residuals[i],
                     sink=sink,
                     weight=weight,
+                    around=around,
                     bias=c.bias[i],
                     scale=c.scale[i],
                     table=c.table[i],
@@ -368,6 +374,12 @@ class _Ring:
         self.top = first
         self.blocks: list[tuple[int, int, int]] = []
 
+    def passes(self, count: int, words: int) -> int:
+        """How many of ``count`` passes of ``words`` the ring should hold: half of it is left to
+        the next operation, unless two would not fit."""
+        free = self.words - self.first
+        return min(count, max(free // 2 // words, min(2, free // words), 1))
+
     def reserve(self, size: int) -> int:
         if self.first + size > self.words:
             raise UserError(
@@ -419,7 +431,7 @@ def plan(
         If the room cannot hold a task's operands or its weights.
     """
     if streamed:
-        operations = _split(operations, geometry, room)
+        operations = _split([_stationary(op, geometry) for op in operations], geometry, room)
     return _Planner(
         name,
         operations,
@@ -436,6 +448,17 @@ def plan(
     ).run()
 
 
+def _stationary(op: Operation, geometry: Geometry) -> Operation:
+    """Pass by pass over all pixels, where patches can be gathered as fast as they are used."""
+    passes, tiles, window = op.passes(geometry), op.tiles(geometry), op.window
+    if op.weights is None or window.segments is not None or passes == 1 or tiles == 1:
+        return op
+    beats = window.lines * window.taps * -(-window.run // (geometry.depth + 1))
+    if geometry.rows * beats > op.words(geometry):
+        return op
+    return replace(op, stationary=True, window=replace(window, repeats=passes))
+
+
 def _split(operations: Sequence[Operation], geometry: Geometry, room: Room) -> list[Operation]:
     """Operations whose weights do not fit at once, cut into blocks of output channels."""
     identities = len({op.unit for op in operations if op.weights is None})
@@ -444,7 +467,8 @@ def _split(operations: Sequence[Operation], geometry: Geometry, room: Room) -> l
     for op in operations:
         words = op.words(geometry)
         passes = op.passes(geometry)
-        if op.weights is None or passes * words <= free // 2 or passes == 1:
+        alone = op.stationary or op.tiles(geometry) == 1
+        if op.weights is None or passes * words <= free // 2 or passes == 1 or alone:
             result.append(op)
             continue
         per_block = max(1, (free // 2) // words)

@@ -96,6 +96,7 @@ def _core(phase: Phase, schedule: Schedule) -> Word:
         "tiles": op.tiles(g) - 1,
         "weight": phase.weight,
         "weight_step": int(op.weights is not None),
+        "around": phase.around - 1,
         "stationary": int(op.stationary or segments is not None),
         "segments": int(segments is not None),
         "pattern": schedule.pattern(phase),

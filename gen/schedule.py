@@ -44,9 +44,10 @@ class Phase:
     """An operation with everything placed: one word for gather, core and epilogue.
 
     ``source``, ``residual`` and ``sink`` index the schedule's lifetimes. Constants are given by
-    their first word. ``need`` beats of the channel of constants must be fetched before the first
-    pass's weights are there, ``pass_need`` more before each next pass's; both 0 where weights stay
-    on chip.
+    their first word; the weights of ``around`` passes follow each other in their memory, then it
+    begins again at the first word. ``need`` beats of the channel of constants must be fetched
+    before the first pass's weights are there, ``pass_need`` more before each next pass's; both 0
+    where weights stay on chip.
     ``stored_before`` and ``stored`` count groups before and after the phase.
     """
 
@@ -55,6 +56,7 @@ class Phase:
     residual: int | None
     sink: int
     weight: int
+    around: int
     bias: int
     scale: int
     table: int

@@ -7,6 +7,7 @@ classes state. Cycle 0 is the accepted write to the start register.
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -223,9 +224,12 @@ class _Model:
             self.sent_at(phase.epilogue.sent),
             *(f.at(n) for f, n in zip(self.fetches, phase.epilogue.fetched, strict=True)),
         )
-        passes = range(op.passes(g))
         constants = self.fetches[CONSTANTS]
-        weights = [constants.at(phase.need + n * phase.pass_need) for n in passes]
+
+        def weights(n: int) -> int:
+            """When those of pass ``n`` are there, which may depend on the passes before it."""
+            return constants.at(phase.need + n * phase.pass_need)
+
         per_row = None
         if op.softmax is not None:
             per_row = op.softmax[0] * groups_per_pixel(op, g)
@@ -240,7 +244,9 @@ class _Model:
         self.span("core", index, op.name, first_step, self.last_step)
         self.span("epilogue", index, op.name, results.first or 0, ends)
 
-    def _patches(self, phase: Phase, weights: list[int], results: "_Results") -> tuple[int, int]:
+    def _patches(
+        self, phase: Phase, weights: Callable[[int], int], results: "_Results"
+    ) -> tuple[int, int]:
         """Every beat and step of a phase; returns the first of each."""
         op, g = phase.operation, self.schedule.geometry
         window = op.window
@@ -278,7 +284,7 @@ class _Model:
                 data = int(due.max())
             for n in in_tile:
                 burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
-                opens = max(self.core_free, weights[n])
+                opens = max(self.core_free, weights(n))
                 last = opens + words - 1
                 if n == in_tile[0]:
                     last = max(last, data)
@@ -290,7 +296,9 @@ class _Model:
         self.next_beat = beat
         return first_beat or 0, first_step or 0
 
-    def _segments(self, phase: Phase, weights: list[int], results: "_Results") -> tuple[int, int]:
+    def _segments(
+        self, phase: Phase, weights: Callable[[int], int], results: "_Results"
+    ) -> tuple[int, int]:
         """Every beat of a phase on segments, and the steps that follow from each."""
         op, config = phase.operation, self.config
         window, segments = op.window, op.window.segments
@@ -302,8 +310,8 @@ class _Model:
         first_beat = first_step = None
         step = self.core_free
         steps = len(segments.patterns)
-        for weight in weights:
-            step = max(step, weight)
+        for n in range(op.passes(self.schedule.geometry)):
+            step = max(step, weights(n))
             for pixel in range(window.pixel_count):
                 row = pixel // window.pixels
                 phases = 0

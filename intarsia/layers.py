@@ -48,9 +48,7 @@ def layers(
     for index, phase in enumerate(schedule.phases):
         operation = phase.operation
         end = measured
-        for _ in range(
-            group_count(operation, schedule.geometry)
-        ):
+        for _ in range(group_count(operation, schedule.geometry)):
             end = next(trace)
         name = operation.name
         yield Layer(name, operation.macs, ends[index] - foreseen, end - measured)

@@ -124,7 +124,7 @@ class Core(wiring.Component):
         drained = ~last | ((draining == 0) & (credit >= burst))
         there, issues, weight = Signal(), Signal(init=1), Signal.like(offset)
         go = Signal()
-        ends, ends_inner, ends_word = Signal(), Signal(), Signal()
+        ends, ends_word = Signal(), Signal()
         m.d.comb += [
             position.eq(base + k),
             there.eq(position != self.written),
@@ -139,7 +139,6 @@ class Core(wiring.Component):
             self.step.burst.eq(burst),
             self.step.groups_last.eq(Mux(final_pass, w.groups_last, config.groups - 1)),
             ends.eq(go & last),
-            ends_inner.eq(ends & Mux(w.stationary, final_tile, final_pass)),
             ends_word.eq(ends & final_pass & final_tile),
             self.i.ready.eq(ends_word),
         ]
@@ -149,27 +148,36 @@ class Core(wiring.Component):
         with m.Elif(draining != 0):
             m.d.sync += draining.eq(draining - 1)
 
+        # Weights of a pass follow those of the one before, or begin again where their ring does.
+        turn = Signal(16)
+        following = Signal.like(offset)
+        ends_pass = Signal()
+        m.d.comb += [
+            ends_pass.eq(ends & (final_tile | ~w.stationary)),
+            following.eq(Mux(turn == w.around, 0, offset + w.weight_step)),
+        ]
         with m.If(go):
             m.d.sync += [k.eq(k + 1), offset.eq(offset + w.weight_step)]
         with m.If(ends):
             m.d.sync += k.eq(0)
             with m.If(w.stationary):
                 m.d.sync += [tile.eq(tile + 1), offset.eq(pass_offset), base.eq(position + 1)]
-                with m.If(ends_inner):
-                    m.d.sync += [
-                        tile.eq(0),
-                        n.eq(n + 1),
-                        need.eq(need + w.pass_need),
-                        offset.eq(offset + w.weight_step),
-                        pass_offset.eq(offset + w.weight_step),
-                    ]
-            with m.Else():
-                m.d.sync += [n.eq(n + 1), need.eq(need + w.pass_need)]
-                with m.If(ends_inner):
-                    m.d.sync += [n.eq(0), need.eq(0), offset.eq(0), tile.eq(tile + 1)]
-                    m.d.sync += base.eq(position + 1)
+            with m.Elif(final_pass):
+                m.d.sync += [tile.eq(tile + 1), base.eq(position + 1)]
+            with m.If(ends_pass):
+                m.d.sync += [
+                    n.eq(n + 1),
+                    need.eq(need + w.pass_need),
+                    turn.eq(Mux(turn == w.around, 0, turn + 1)),
+                    offset.eq(following),
+                    pass_offset.eq(following),
+                ]
+            with m.If(ends_pass & w.stationary):
+                m.d.sync += tile.eq(0)
+            with m.If(ends_pass & final_pass):
+                m.d.sync += [s.eq(0) for s in (n, need, turn, offset, pass_offset)]
             with m.If(ends_word):
-                m.d.sync += [s.eq(0) for s in (tile, n, need, offset, pass_offset)]
+                m.d.sync += tile.eq(0)
         if config.patterns:
             self._segments(
                 m,
@@ -183,7 +191,7 @@ class Core(wiring.Component):
                 issues=issues,
                 weight=weight,
                 pass_offset=pass_offset,
-                ends_inner=ends_inner,
+                ends_pass=ends_pass,
                 final_pass=final_pass,
             )
 
@@ -218,7 +226,7 @@ class Core(wiring.Component):
         issues,
         weight,
         pass_offset,
-        ends_inner,
+        ends_pass,
         final_pass,
     ) -> None:
         """Steps of a segment, as its tag says; they leave the ring with the last of them."""
@@ -248,5 +256,5 @@ class Core(wiring.Component):
             ]
             with m.If(go & final):
                 m.d.sync += [k.eq(0), base.eq(base + 1)]
-            with m.If(ends_inner):
+            with m.If(ends_pass):
                 m.d.sync += pass_offset.eq(Mux(final_pass, 0, pass_offset + w.words + 1))

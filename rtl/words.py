@@ -151,6 +151,7 @@ def word_fields(config: Config) -> dict[str, Fields]:
         tiles=Field(20),
         weight=Field(bits_for(config.weight_words)),
         weight_step=Field(1),
+        around=count,
         stationary=Field(1),
         segments=Field(1),
         pattern=Field(bits_for(len(config.patterns))),
