@@ -327,8 +327,14 @@ def lower(graph: Graph, geometry: Geometry, *, fuse: bool = True) -> Lowered:
     Raises
     ------
     UserError
-        Naming the task that the hardware cannot serve.
+        Naming the task that the hardware cannot serve, such as any of int16.
     """
+    for task in graph.tasks:
+        if graph.tensors[task.output].bits != 8:
+            raise UserError(
+                f"task '{task.name}' is int16, for which there is no accelerator yet; "
+                "quantise to int8, or run the golden model"
+            )
     lowering = _Lowering(graph, geometry, fuse)
     for task in graph.tasks:
         lowering.task(task)
