@@ -233,7 +233,7 @@ class _Drawing:
                 for i in range(int(first / size), min(bins, int((end - 1) / size) + 1)):
                     inside = min(end, (i + 1) * size) - max(first, i * size)
                     moved[i] += rate * max(0.0, inside)
-            # Reads and writes share the channel, which the prediction of a few beats ignores.
+            # A transfer's bytes are spread evenly from its first beat to its last.
             above = [min(1.0, b + m / size / peak) for b, m in zip(below, moved, strict=True)]
             cuts = [round(i * size, 2) for i in range(bins + 1)]
             areas.append((name, n, _steps(cuts, below, above)))

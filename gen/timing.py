@@ -5,42 +5,32 @@ events it waits for, a max-plus recurrence whose constants are the latencies tha
 classes state. Cycle 0 is the accepted write to the start register.
 """
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rtl.array import Array
-from rtl.axi import PAGE
 from rtl.config import CONSTANTS, TENSORS, Config, fetchers
 from rtl.crossbar import Crossbar
 from rtl.epilogue import Epilogue
 from rtl.packer import Packer
-from rtl.sequencer import Sequencer
 from rtl.softmax import Softmax
 
 from .operation import Operation, Window
 from .order import groups_per_pixel
-from .schedule import FetchPlan, Phase, Schedule, SendPlan
+from .schedule import Phase, Schedule
+from .traffic import FIRST_WORD, LATER, Channel
 
 __all__ = ["Prediction", "Span", "predict"]
-
-MEMORY_LATENCY = 64
-"""Cycles from a read request to its first beat, in the memory model of the benches."""
-
-MEMORY_OUTSTANDING = 16
-"""Read bursts that the memory model keeps open."""
 
 AHEAD = Crossbar.READ_LATENCY + 1 + Packer.LATENCY + 1
 """Cycles from a beat's request to the step that uses a word which it completes."""
 
 SEGMENT_AHEAD = AHEAD + 1
 """Cycles from the request of a segment's last beat to its first step: its tag passes a queue."""
-
-FIRST_WORD = 1 + Sequencer.LATENCY
-"""Cycle in which every unit is offered its first word."""
 
 
 @dataclass(frozen=True)
@@ -65,83 +55,6 @@ class Prediction:
     spans: tuple[Span, ...]
 
 
-class _Fetch:
-    """When each beat arrives; transfers are worked out in order, as far as somebody asks."""
-
-    def __init__(self, unit: str, plans: tuple[FetchPlan, ...], model: "_Model", beat_bytes: int):
-        self.unit, self.plans, self.model, self.beat_bytes = unit, plans, model, beat_bytes
-        self.next = 0
-        self.offered = FIRST_WORD
-        self.last_beat = 0
-        self.counts: list[int] = []
-        self.firsts: list[int] = []
-        self.total = 0
-        self.ends: deque[int] = deque()
-
-    def _advance(self) -> None:
-        plan = self.plans[self.next]
-        model = self.model
-        granted = max(
-            self.offered,
-            model.gathered_at(plan.gathered),
-            model.passed_at(plan.passed),
-            model.stored_at(plan.stored),
-            model.sent_at(plan.sent),
-        )
-        request = granted + 1
-        left, at = plan.beats, plan.offset // self.beat_bytes
-        page = PAGE // self.beat_bytes
-        first_beat = None
-        while left:
-            size = min(left, 256, page - at % page)
-            if len(self.ends) == MEMORY_OUTSTANDING:
-                request = max(request, self.ends.popleft() + 1)
-            first = max(request + MEMORY_LATENCY, self.last_beat + 1)
-            self.counts.append(self.total)
-            self.firsts.append(first)
-            self.total += size
-            self.last_beat = first + size - 1
-            self.ends.append(self.last_beat)
-            first_beat = first if first_beat is None else first_beat
-            left, at, request = left - size, at + size, request + 1
-        self.offered = request
-        model.span(self.unit, self.next, plan.name, first_beat or request, self.last_beat)
-        self.next += 1
-
-    def at(self, count: int) -> int:
-        """First cycle in which ``count`` beats are seen to have arrived."""
-        if count <= 0:
-            return 0
-        while self.total < count:
-            self._advance()
-        burst = bisect_left(self.counts, count) - 1
-        return self.firsts[burst] + count - self.counts[burst]
-
-
-class _Send:
-    """When each transfer to memory is acknowledged."""
-
-    def __init__(self, plans: tuple[SendPlan, ...], model: "_Model", beat_bytes: int):
-        self.plans, self.model, self.beat_bytes = plans, model, beat_bytes
-        self.offered = FIRST_WORD
-        self.ends: list[int] = []
-
-    def at(self, count: int) -> int:
-        """First cycle in which ``count`` transfers are seen to be over."""
-        if count <= 0:
-            return 0
-        while len(self.ends) < count:
-            plan = self.plans[len(self.ends)]
-            granted = max(self.offered, self.model.stored_at(plan.stored))
-            first = granted + Crossbar.READ_LATENCY + Epilogue.QUEUE_LATENCY
-            last = first + plan.beats - 1
-            self.model.span("send", len(self.ends), plan.name, first, last)
-            # Acknowledged a cycle after the last beat, counted and noticed in the next two.
-            self.ends.append(last + 3)
-            self.offered = last + 3
-        return self.ends[count - 1]
-
-
 @dataclass
 class _Results:
     """A phase's results: when the next may be taken, when the first was, and where a row stands."""
@@ -155,17 +68,20 @@ class _Results:
 class _Model:
     def __init__(self, schedule: Schedule, config: Config):
         self.schedule, self.config = schedule, config
-        self.fetches = [
-            _Fetch(unit, plans, self, schedule.axi_bytes)
-            for unit, plans in zip(fetchers(schedule.channels), schedule.fetches, strict=True)
+        self.channels = [
+            Channel(unit, fetches, () if channel else schedule.sends, self, schedule.axi_bytes)
+            for channel, (unit, fetches) in enumerate(
+                zip(fetchers(schedule.channels), schedule.fetches, strict=True)
+            )
         ]
-        self.send = _Send(schedule.sends, self, schedule.axi_bytes)
         self.spans: list[Span] = []
         # Cycle in which each group is taken, and, where it passes the softmax unit, stored.
         self.taken: list[int] = []
         self.stored: list[int] = []
         self.pass_ends: list[int] = []
         self.gather_ends: list[int] = []
+        # Per buffer the runs of cycles in which the gather unit reads it: their firsts and ends.
+        self.busy = [([], []) for _ in schedule.buffer_bytes]
         self.next_beat = FIRST_WORD
         self.core_free = FIRST_WORD
         self.last_burst = 0
@@ -181,22 +97,19 @@ class _Model:
         self.spans.append(Span(unit, index, name, first, last))
 
     def stored_at(self, count: int) -> int:
-        return self.stored[count - 1] + 1 if count > 0 else 0
+        return _reached(self.stored, count, 1)
 
     def gathered_at(self, count: int) -> int:
-        return self.gather_ends[count - 1] + 1 if count > 0 else 0
+        return _reached(self.gather_ends, count, 1)
 
     def passed_at(self, count: int) -> int:
-        return self.pass_ends[count - 1] + self.config.groups + 1 if count > 0 else 0
-
-    def sent_at(self, count: int) -> int:
-        return self.send.at(count)
+        return _reached(self.pass_ends, count, self.config.groups + 1)
 
     def _rows_at(self, phase: Phase) -> np.ndarray:
         """First cycle in which each source row may be read."""
         tokens, window = phase.gather, phase.operation.window
         times = np.zeros(window.height, dtype=np.int64)
-        progress = self.fetches[TENSORS].at if tokens.fetched else self.stored_at
+        progress = self.channels[TENSORS].fetched_at if tokens.fetched else self.stored_at
         known: dict[int, int] = {}
         for y in sorted(window.touched_rows()):
             count = min(tokens.need + tokens.step * y, tokens.limit)
@@ -204,6 +117,28 @@ class _Model:
                 known[count] = progress(count)
             times[y] = known[count]
         return times
+
+    def _weights_at(self, phase: Phase, n: int) -> int:
+        """When the weights of pass ``n`` are there, which may depend on the passes before it."""
+        return self.channels[CONSTANTS].fetched_at(phase.need + n * phase.pass_need)
+
+    def free_at(self, buffer: int, cycle: int) -> int:
+        """First cycle from ``cycle`` on in which the gather unit does not read the buffer."""
+        firsts, ends = self.busy[buffer]
+        run = bisect_right(firsts, cycle) - 1
+        while run >= 0 and firsts[run] <= cycle < ends[run]:
+            cycle = ends[run]
+            run = min(run + 1, len(firsts) - 1)
+        return cycle
+
+    def _gathers(self, phase: Phase, first: int, end: int) -> None:
+        """The gather unit reads its buffer from ``first`` to before ``end``."""
+        firsts, ends = self.busy[self.schedule.lifetimes[phase.source].buffer]
+        if ends and ends[-1] == first:
+            ends[-1] = end
+        else:
+            firsts.append(first)
+            ends.append(end)
 
     def _room(self, words: int) -> int:
         """First cycle in which the patch ring has room for a tile of ``words``."""
@@ -221,21 +156,15 @@ class _Model:
         begins = max(
             self.epilogue_free,
             self.stored_at(phase.epilogue.stored),
-            self.sent_at(phase.epilogue.sent),
-            *(f.at(n) for f, n in zip(self.fetches, phase.epilogue.fetched, strict=True)),
+            self.channels[TENSORS].sent_at(phase.epilogue.sent),
+            *(c.fetched_at(n) for c, n in zip(self.channels, phase.epilogue.fetched, strict=True)),
         )
-        constants = self.fetches[CONSTANTS]
-
-        def weights(n: int) -> int:
-            """When those of pass ``n`` are there, which may depend on the passes before it."""
-            return constants.at(phase.need + n * phase.pass_need)
-
         per_row = None
         if op.softmax is not None:
             per_row = op.softmax[0] * groups_per_pixel(op, g)
         results = _Results(begins, per_row)
         steps = self._segments if op.window.segments else self._patches
-        first_beat, first_step = steps(phase, weights, results)
+        first_beat, first_step = steps(phase, results)
         self.gather_ends.append(self.next_beat - 1)
         ends = self.stored[-1]
         softmax_free = ends + 2 if per_row is not None else 0
@@ -244,9 +173,7 @@ class _Model:
         self.span("core", index, op.name, first_step, self.last_step)
         self.span("epilogue", index, op.name, results.first or 0, ends)
 
-    def _patches(
-        self, phase: Phase, weights: Callable[[int], int], results: "_Results"
-    ) -> tuple[int, int]:
+    def _patches(self, phase: Phase, results: "_Results") -> tuple[int, int]:
         """Every beat and step of a phase; returns the first of each."""
         op, g = phase.operation, self.schedule.geometry
         window = op.window
@@ -273,10 +200,11 @@ class _Model:
                     first_beat = beat
                 last_pixel = beat + (count - 1) * pixel_beats
                 data = last_pixel + AHEAD + slack + words - 1
+                self._gathers(phase, beat, last_pixel + pixel_beats)
                 beat = last_pixel + pixel_beats
             else:
                 beat, opened, times = self._waiting(
-                    op, tile * g.rows, count, beat, rows_at, line_beats
+                    phase, tile * g.rows, count, beat, rows_at, line_beats
                 )
                 if first_beat is None:
                     first_beat = opened
@@ -284,7 +212,7 @@ class _Model:
                 data = int(due.max())
             for n in in_tile:
                 burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
-                opens = max(self.core_free, weights(n))
+                opens = max(self.core_free, self._weights_at(phase, n))
                 last = opens + words - 1
                 if n == in_tile[0]:
                     last = max(last, data)
@@ -296,9 +224,7 @@ class _Model:
         self.next_beat = beat
         return first_beat or 0, first_step or 0
 
-    def _segments(
-        self, phase: Phase, weights: Callable[[int], int], results: "_Results"
-    ) -> tuple[int, int]:
+    def _segments(self, phase: Phase, results: "_Results") -> tuple[int, int]:
         """Every beat of a phase on segments, and the steps that follow from each."""
         op, config = phase.operation, self.config
         window, segments = op.window, op.window.segments
@@ -311,7 +237,7 @@ class _Model:
         step = self.core_free
         steps = len(segments.patterns)
         for n in range(op.passes(self.schedule.geometry)):
-            step = max(step, weights(n))
+            step = max(step, self._weights_at(phase, n))
             for pixel in range(window.pixel_count):
                 row = pixel // window.pixels
                 phases = 0
@@ -329,6 +255,7 @@ class _Model:
                     if inside:
                         beat = max(beat, int(rows_at[y]))
                     first_beat = beat if first_beat is None else first_beat
+                    self._gathers(phase, beat, beat + beats)
                     beat += beats
                     step = max(step, beat - 1 + SEGMENT_AHEAD)
                     first_step = step if first_step is None else first_step
@@ -379,11 +306,11 @@ class _Model:
                 results.begins = done + 1
 
     def _waiting(
-        self, op: Operation, first: int, count: int, beat: int, rows_at, line_beats: int
+        self, phase: Phase, first: int, count: int, beat: int, rows_at, line_beats: int
     ) -> tuple[int, int, np.ndarray]:
         """The beats of a tile of which some must wait for rows: the next free cycle, the first
         beat's, and those of the tile's last pixel."""
-        window = op.window
+        window = phase.operation.window
         opened = None
         times: list[int] = []
         for pixel in range(first, first + count):
@@ -396,19 +323,26 @@ class _Model:
                 if opened is None:
                     opened = beat
                 times += range(beat, beat + line_beats)
+                self._gathers(phase, beat, beat + line_beats)
                 beat += line_beats
         return beat, opened or beat, np.array(times)
 
     def run(self) -> Prediction:
         for index, phase in enumerate(self.schedule.phases):
             self.phase(index, phase)
-        for fetch in self.fetches:
-            while fetch.next < len(fetch.plans):
-                fetch.at(fetch.total + 1)
+        for channel in self.channels:
+            channel.finish()
         # Done shows the cycle after the last unit is seen idle.
-        cycles = self.send.at(len(self.schedule.sends)) + 1
+        cycles = self.channels[TENSORS].sent_at(len(self.schedule.sends)) + 1
         spans = sorted(self.spans, key=lambda s: (self.config.units.index(s.unit), s.index))
         return Prediction(cycles, tuple(spans))
+
+
+def _reached(cycles: Sequence[int], count: int, delay: int) -> int:
+    """When ``count`` things are seen to have happened, ``delay`` cycles after the last of them."""
+    if count > len(cycles):
+        return LATER
+    return cycles[count - 1] + delay if count > 0 else 0
 
 
 def _completing_beats(window: Window, depth: int, most: int) -> np.ndarray:

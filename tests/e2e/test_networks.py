@@ -70,10 +70,7 @@ def test_network_is_bit_exact_within_its_cycles_and_as_predicted(name):
     cycles = runs[0].cycles
     assert cycles <= most
     assert all(run.cycles == cycles for run in runs[: len(inputs)])
-    if compiled.schedule.streamed:
-        assert abs(compiled.prediction.cycles - cycles) <= cycles // 100
-    else:
-        assert compiled.prediction.cycles == cycles
+    assert compiled.prediction.cycles == cycles
 
 
 def test_every_tensor_of_resnet8_equals_golden_when_nothing_is_fused(tmp_path):
