@@ -10,11 +10,12 @@ from gen import serial
 from gen.errors import UserError
 from gen.graph import Graph
 from gen.machine import wrapped
+from gen.registers import c_header
 from gen.schedule import Schedule
 from gen.target import Target
 from gen.timing import Prediction
 from rtl.accelerator import Accelerator
-from rtl.registers import REGISTERS
+from rtl.register_map import REGISTERS
 
 if TYPE_CHECKING:
     from .design import Design
@@ -30,6 +31,7 @@ _README = """\
   schedule.json, .npz       phases, buffers, transfers and tokens, with all constants
   prediction.json           predicted cycles, in all and of each unit ({cycles} from start to done)
   program.json              the words of each unit: fields, values, and as packed bits
+  intarsia.h                the register map for C
   memory.json               registers, and where inputs and outputs lie off chip
   images/*.hex              contents of the constant memories, a word a line ($readmemh)
   images/stream.bin         bytes of the weight region off chip; only where weights are streamed
@@ -76,6 +78,7 @@ def _fill(design: "Design", source: str, partial: Path, folder: Path) -> None:
     for name in _PARTS:
         serial.save(getattr(design, name), partial / f"{name}.json")
     (partial / "design.v").write_text(source, encoding="utf-8")
+    (partial / "intarsia.h").write_text(c_header(), encoding="utf-8")
     (partial / "program.json").write_text(serial.text(_words(design)) + "\n")
     (partial / "memory.json").write_text(serial.text(_memory_map(design)) + "\n")
     images = partial / "images"
@@ -149,7 +152,7 @@ def _memory_map(design: "Design") -> dict[str, Any]:
         }
 
     return {
-        "registers": {name: f"0x{address:02x}" for name, address in REGISTERS.items()},
+        "registers": {one.name: f"0x{one.offset:02x}" for one in REGISTERS},
         "region_bytes": dict(zip(regions, schedule.region_bytes, strict=True)),
         "inputs": {name: tensor(name) for name in graph.inputs},
         "outputs": {name: tensor(name) for name in graph.outputs},

@@ -54,7 +54,7 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    s_axil : AXI4-Lite slave, the register map of :mod:`rtl.registers`
+    s_axil : AXI4-Lite slave, the register map of :mod:`rtl.register_map`
     m_axi0, ... : AXI4 masters, ``config.channels`` of them; only the first one writes
     throttle : a bit per unit of ``config.units`` that holds it; only where ``config.throttled``
     """

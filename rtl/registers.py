@@ -1,41 +1,22 @@
 """Registers: the AXI4-Lite port through which a host starts, watches and loads the machine."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS_BITS, axi4_lite
+from .register_map import REGISTERS, VERSION, Register, register
 
-__all__ = ["REGISTERS", "VERSION", "Registers"]
-
-VERSION = 0x0001_0000
-"""Major and minor version of the register map."""
-
-REGISTERS = {
-    "VERSION": 0x00,
-    "CONTROL": 0x04,
-    "STATUS": 0x08,
-    "CYCLES": 0x0C,
-    "STALLS": 0x10,
-    "REGION": 0x20,
-    "LOAD_SELECT": 0x40,
-    "LOAD_INDEX": 0x44,
-    "LOAD_DATA": 0x48,
-}
-"""Byte offsets. REGION is four words: base addresses of inputs, outputs, weights, spills."""
-
-REGIONS = 4
+__all__ = ["Registers"]
 
 
 class Registers(wiring.Component):
-    """A register file of 32-bit words.
+    """The register file that :data:`rtl.register_map.REGISTERS` describes.
 
-    Writing 1 to CONTROL starts a run, unless one is under way. STATUS is done (bit 0), busy (bit
-    1), error (bit 2, an AXI response said so). REGION keeps its value during a run, since addresses
-    on offer must not change. CYCLES counts from the accepted start until done,
-    STALLS the cycles among them in which the array had work but could not go on.
+    REGION keeps its value during a run, since addresses on offer must not change.
 
     Members
     -------
@@ -68,7 +49,7 @@ class Registers(wiring.Component):
                 "finished": In(1),
                 "stalled": In(1),
                 "failed": In(1),
-                "regions": Out(data.ArrayLayout(ADDRESS_BITS, REGIONS)),
+                "regions": Out(data.ArrayLayout(ADDRESS_BITS, len(register("REGION").words))),
                 "load_select": Out(4),
                 "load_data": Out(32),
                 "load_indexed": Out(1),
@@ -102,42 +83,57 @@ class Registers(wiring.Component):
             with m.If(self.finished & ~self.start):
                 m.d.sync += [self.busy.eq(0), done.eq(1)]
 
+        regions = [self.regions[i] for i in range(len(register("REGION").words))]
+        control, status = register("CONTROL"), register("STATUS")
+        starts = axi.wdata & control.mask("START")
+        writes = {
+            "CONTROL": [(starts.any() & ~self.busy, self._begin(done, error, cycles, stalls))],
+            "REGION": [(~self.busy, [region.eq(axi.wdata)]) for region in regions],
+            "LOAD_SELECT": [(1, [self.load_select.eq(axi.wdata)])],
+            "LOAD_INDEX": [(1, [self.load_data.eq(axi.wdata), self.load_indexed.eq(1)])],
+            "LOAD_DATA": [(1, [self.load_data.eq(axi.wdata), self.load_strobe.eq(1)])],
+        }
+        state = {"DONE": done, "BUSY": self.busy, "ERROR": error}
+        reads = {
+            "VERSION": [VERSION],
+            "STATUS": [Cat(state[bit.name] for bit in status.bits)],
+            "CYCLES": [cycles],
+            "STALLS": [stalls],
+            "REGION": regions,
+        }
         with m.If(accept):
             m.d.sync += axi.bvalid.eq(1)
             with m.Switch(axi.awaddr):
-                with m.Case(REGISTERS["CONTROL"]), m.If(axi.wdata[0] & ~self.busy):
-                    m.d.sync += [
-                        self.start.eq(1),
-                        self.busy.eq(1),
-                        done.eq(0),
-                        error.eq(0),
-                        cycles.eq(1),
-                        stalls.eq(0),
-                    ]
-                for region in range(REGIONS):
-                    with m.Case(REGISTERS["REGION"] + 4 * region), m.If(~self.busy):
-                        m.d.sync += self.regions[region].eq(axi.wdata)
-                with m.Case(REGISTERS["LOAD_SELECT"]):
-                    m.d.sync += self.load_select.eq(axi.wdata)
-                with m.Case(REGISTERS["LOAD_INDEX"]):
-                    m.d.sync += [self.load_data.eq(axi.wdata), self.load_indexed.eq(1)]
-                with m.Case(REGISTERS["LOAD_DATA"]):
-                    m.d.sync += [self.load_data.eq(axi.wdata), self.load_strobe.eq(1)]
+                for offset, (allowed, statements) in _words(writes, "writable"):
+                    with m.Case(offset), m.If(allowed):
+                        m.d.sync += statements
 
         with m.If(axi.rvalid & axi.rready):
             m.d.sync += axi.rvalid.eq(0)
         with m.If(axi.arvalid & axi.arready):
             m.d.sync += [axi.rvalid.eq(1), axi.rdata.eq(0)]
             with m.Switch(axi.araddr):
-                with m.Case(REGISTERS["VERSION"]):
-                    m.d.sync += axi.rdata.eq(VERSION)
-                with m.Case(REGISTERS["STATUS"]):
-                    m.d.sync += axi.rdata.eq(done | (self.busy << 1) | (error << 2))
-                with m.Case(REGISTERS["CYCLES"]):
-                    m.d.sync += axi.rdata.eq(cycles)
-                with m.Case(REGISTERS["STALLS"]):
-                    m.d.sync += axi.rdata.eq(stalls)
-                for region in range(REGIONS):
-                    with m.Case(REGISTERS["REGION"] + 4 * region):
-                        m.d.sync += axi.rdata.eq(self.regions[region])
+                for offset, value in _words(reads, "readable"):
+                    with m.Case(offset):
+                        m.d.sync += axi.rdata.eq(value)
         return m
+
+    def _begin(self, done, error, cycles, stalls) -> list:
+        """What an accepted start does."""
+        return [
+            self.start.eq(1),
+            self.busy.eq(1),
+            done.eq(0),
+            error.eq(0),
+            cycles.eq(1),
+            stalls.eq(0),
+        ]
+
+
+def _words(values: Mapping[str, Sequence[Any]], access: str) -> Iterator[tuple[int, Any]]:
+    """Offset and value of every word of the map that has this access."""
+    chosen: list[Register] = [one for one in REGISTERS if getattr(one, access)]
+    if [one.name for one in chosen] != list(values):
+        raise ValueError(f"{access} registers are {[one.name for one in chosen]}")
+    for one in chosen:
+        yield from zip(one.offsets, values[one.name], strict=True)

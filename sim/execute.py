@@ -11,7 +11,7 @@ from gen.machine import Machine
 from gen.order import group_count
 from gen.program import Program
 from gen.schedule import Schedule
-from rtl.registers import REGISTERS
+from rtl.register_map import register
 from sim.testbench import read_trace
 from sim.verilator import Script, Simulator
 
@@ -99,16 +99,17 @@ def execute(
         script.waves(waves)
     script.reset()
     bases = regions(schedule)
-    for region, base in enumerate(bases):
-        script.write(REGISTERS["REGION"] + 4 * region, base)
+    for offset, base in zip(register("REGION").offsets, bases, strict=True):
+        script.write(offset, base)
     if program.constants.stream:
         script.load(bases[2], program.constants.stream)
     if machine.program is None:
+        names = ("LOAD_SELECT", "LOAD_INDEX", "LOAD_DATA")
+        at_select, at_index, at_data = (register(name).offset for name in names)
         pairs = []
         for select, index, data in machine.load(program):
-            pairs.append((REGISTERS["LOAD_SELECT"], select))
-            pairs.append((REGISTERS["LOAD_INDEX"], index))
-            pairs += [(REGISTERS["LOAD_DATA"], value) for value in data]
+            pairs += [(at_select, select), (at_index, index)]
+            pairs += [(at_data, value) for value in data]
         script.bulk(np.array(pairs))
     for i, arrays in enumerate(inputs):
         script.seed(seeds[i] if i < len(seeds) else 0)

@@ -5,7 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.loader import Loader
-from rtl.registers import VERSION, Registers
+from rtl.register_map import VERSION
+from rtl.registers import Registers
 from tests.rtl.bench_registers import WIDTHS
 from tests.rtl.blocks import bench
 
