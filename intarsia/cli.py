@@ -13,6 +13,8 @@ import click
 
 from gen.errors import UserError
 
+from .cli_silicon import COMMANDS
+
 __all__ = ["main"]
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -396,6 +398,10 @@ def demo(context: click.Context, output: str | None, digits: int) -> None:
     say(f"waveform: {result.waves}")
     say(f"report:   {result.report}")
     context.exit(FAILED if wrong else 0)
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Boards give budgets that a target accepts."""
 
 import pytest
+from click.testing import CliRunner
 
 from constraints.boards import BOARDS, board
+from constraints.parts import FAMILIES, PARTS
 from gen.errors import UserError
+from intarsia.cli import main
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -11,8 +14,8 @@ def test_every_board_is_a_budget_within_its_part(name):
     one = board(name)
     target = one.target("ram")
     assert target.memory == "ram"
-    assert target.multipliers < one.multipliers
-    assert target.onchip_bytes < one.onchip_bytes
+    assert target.multipliers < one.chip.multipliers
+    assert target.onchip_bytes < one.chip.onchip_bytes
     wanted = target.offchip_bytes_per_cycle * one.clock_mhz
     assert wanted <= one.memory_mb_per_second
     assert target.offchip_bytes_per_cycle <= one.port_bytes
@@ -43,3 +46,30 @@ def test_an_unknown_board_gets_the_list_closest_first(name, closest):
 def test_an_empty_name_is_unknown():
     with pytest.raises(UserError, match="--board '' is not known"):
         board("")
+
+
+@pytest.mark.parametrize("name", [one.name for one in BOARDS.values() if one.platform])
+def test_the_pins_are_those_of_the_same_chip(name):
+    one = board(name)
+    pins = one.pins()
+    device = pins.device.casefold().removesuffix("i")
+    assert one.part.casefold().startswith(device)
+    assert one.part.casefold().find(pins.package.casefold().removeprefix("bg")) > 0
+    if one.host == "uart":
+        assert ("uart", 0) in pins.resources
+
+
+def test_boards_without_pins_say_how_a_host_reaches_them():
+    with pytest.raises(UserError, match="pins of 'u280' are not known; its host is pcie"):
+        board("u280").pins()
+
+
+def test_every_part_belongs_to_a_board_and_a_family():
+    assert {one.part for one in BOARDS.values()} == set(PARTS)
+    assert {one.family for one in PARTS.values()} == set(FAMILIES)
+
+
+def test_the_command_lists_every_board():
+    result = CliRunner().invoke(main, ["boards"])
+    assert result.exit_code == 0
+    assert all(f"│ {name} " in result.output for name in BOARDS)
