@@ -88,7 +88,7 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
     axi_bytes = target.offchip_bytes_per_cycle
     word_bytes = word_bytes_for(geometry, axi_bytes)
     lowered, attempt = _planner(graph, geometry, word_bytes, axi_bytes)
-    weight_bytes = geometry.cols * geometry.depth
+    weight_bytes = geometry.cols * geometry.depth * (weight_bits_of(lowered.operations) // 8)
     plenty = 2 * sum(-(-n // word_bytes) * word_bytes for n in lowered.storages.values())
     budget = target.onchip_bytes
     resident = _resident_words(lowered.operations, geometry, axi_bytes)
@@ -137,7 +137,8 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = Tr
     UserError
         If the machine's memories are too small for it.
     """
-    geometry = Geometry(config.rows, config.cols, config.depth, config.lanes)
+    sizes = config.rows, config.cols, config.depth, config.lanes, config.element_bytes
+    geometry = Geometry(*sizes)
     sizes = config.word_bytes, config.axi_bytes, config.weight_bits
     _, attempt = _planner(graph, geometry, *sizes, fuse)
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtl.interpolate import segments
+
 from .operation import Geometry, Operation
 
 __all__ = ["Constants", "constants", "weight_bits_of"]
@@ -68,7 +70,7 @@ def _in_beats(weights: np.ndarray, bits: int, word_bytes: int) -> bytes:
     """The same words as bytes, each padded to ``word_bytes``."""
     if bits not in (8, 16):
         return b"".join(w.to_bytes(word_bytes, "little") for w in _packed(weights, bits))
-    raw = weights.astype(f"<i{bits // 8}").view(np.uint8)
+    raw = weights.astype(f"<i{bits // 8}", order="C").view(np.uint8)
     return np.pad(raw, ((0, 0), (0, word_bytes - raw.shape[1]))).tobytes()
 
 
@@ -115,6 +117,14 @@ def _scale_words(op: Operation, lanes: int) -> list[int]:
         multiplier, shift = multiplier[:1], shift[:1]
     units = multiplier.astype(np.int64) | ((shift.astype(np.int64) & 63) << 31)
     return [sum(int(v) << (37 * i) for i, v in enumerate(word)) for word in _grouped(units, lanes)]
+
+
+def _table_words(table: np.ndarray | None, geometry: Geometry) -> list[int]:
+    if table is None:
+        return []
+    return (
+        segments(table.tolist()) if geometry.element_bytes == 2 else [int(v) & 255 for v in table]
+    )
 
 
 class _Pool:
@@ -173,10 +183,10 @@ def constants(
             stream += _in_beats(words, bits, weight_beats * axi_bytes)
         else:
             places["w"].append(weights.place(_packed(words, bits)))
-        scale = _scale_words(op, geometry.lanes)
+        scale = _scale_words(op, geometry.lanes) if geometry.element_bytes == 1 else []
         places["s"].append(scales.place(scale))
         steps.append(not _uniform(op))
-        table = [] if op.table is None else [int(v) & 255 for v in op.table]
+        table = _table_words(op.table, geometry)
         places["t"].append(tables.place(table) // 256 if table else 0)
         exponent = [] if op.softmax is None else [int(v) for v in op.softmax[1]]
         places["e"].append(exponents.place(exponent) // 256 if exponent else 0)

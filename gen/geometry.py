@@ -15,7 +15,12 @@ __all__ = ["candidates", "estimate", "word_bytes_for"]
 OVERHEAD = 40
 """Cycles that a phase costs beyond its work, roughly; only for ranking."""
 
-DEPTHS = range(2, 33)
+DEPTHS = {1: range(2, 33), 2: range(1, 33)}
+"""By the bytes of an element. Of int16, a depth of one still reads two elements a cycle."""
+
+MULTIPLIERS_PER_LANE = {1: multipliers_per_lane(True), 2: 2}
+"""By the bytes of an element: to requantise and add, or to multiply and to interpolate."""
+
 ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16)
 LANES = (1, 2, 4, 8, 16)
 MOST_COLS = 64
@@ -23,12 +28,16 @@ MOST_COLS = 64
 
 def word_bytes_for(geometry: Geometry, axi_bytes: int) -> int:
     """Width of buffer words: enough for the gather unit, and for a beat of the channel."""
-    return max(axi_bytes, 4, min(32, 1 << geometry.depth.bit_length()))
+    window = geometry.element_bytes << geometry.depth.bit_length()
+    lanes = geometry.element_bytes * geometry.lanes
+    return max(
+        axi_bytes, 4, min(32 * geometry.element_bytes, window), 1 << (lanes - 1).bit_length()
+    )
 
 
 def estimate(operations: Sequence[Operation], geometry: Geometry, word_bytes: int) -> int:
     """Cycles if each phase is bound by its slowest unit alone."""
-    window = min(word_bytes, geometry.depth + 1)
+    window = min(word_bytes // geometry.element_bytes, geometry.depth + 1)
     total = 0
     for op in operations:
         w, pixels = op.window, op.window.pixel_count
@@ -39,27 +48,28 @@ def estimate(operations: Sequence[Operation], geometry: Geometry, word_bytes: in
     return total
 
 
-def _shapes(target: Target) -> Iterator[Geometry]:
+def _shapes(target: Target, element_bytes: int) -> Iterator[Geometry]:
     budget = target.multipliers
+    depths, per_lane = DEPTHS[element_bytes], MULTIPLIERS_PER_LANE[element_bytes]
     # Large arrays differ little from one column to the next.
     step = 1 if budget < 512 else 4
     for rows in ROWS:
-        for cols in range(step, min(MOST_COLS, budget // (2 * rows)) + 1, step):
-            most = min(budget // (rows * cols), DEPTHS[-1])
+        for cols in range(step, min(MOST_COLS, budget // (depths[0] * rows)) + 1, step):
+            most = min(budget // (rows * cols), depths[-1])
             # The deepest that fits, and the power of two below it, which packs well into beats.
             for depth in sorted({most, 1 << (most.bit_length() - 1)}) if most else ():
                 for lanes in LANES:
                     # The lanes' multipliers and the softmax unit's stay below half the array's.
-                    fits = 2 * (lanes * multipliers_per_lane(True) + 1) <= rows * cols * depth
-                    if depth >= DEPTHS[0] and cols % lanes == 0 and (fits or lanes == 1):
-                        yield Geometry(rows, cols, depth, lanes)
+                    fits = 2 * (lanes * per_lane + 1) <= rows * cols * depth
+                    if depth >= depths[0] and cols % lanes == 0 and (fits or lanes == 1):
+                        yield Geometry(rows, cols, depth, lanes, element_bytes)
 
 
 def _stream(operations: Sequence[Operation], geometry: Geometry, target: Target) -> int:
     """Beats of all weights and biases, if they cannot stay on chip; otherwise none."""
     heavy = [op for op in operations if op.weights is not None]
     words = sum(op.passes(geometry) * op.words(geometry) for op in heavy)
-    size = geometry.cols * geometry.depth
+    size = geometry.cols * geometry.depth * geometry.element_bytes
     if words * size <= target.onchip_bytes:
         return 0
     beat = target.offchip_bytes_per_cycle
@@ -69,7 +79,7 @@ def _stream(operations: Sequence[Operation], geometry: Geometry, target: Target)
 def candidates(graph: Graph, target: Target) -> list[tuple[int, Geometry]]:
     """Estimated cycles and geometry, best first; of equals, the one with fewer lanes."""
     ranked = []
-    for geometry in _shapes(target):
+    for geometry in _shapes(target, graph.element_bytes):
         operations = lower(graph, geometry).operations
         word_bytes = word_bytes_for(geometry, target.offchip_bytes_per_cycle)
         cycles = estimate(operations, geometry, word_bytes)

@@ -73,6 +73,24 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of an element, which an accelerator's tensors have in common.
+
+        Raises
+        ------
+        UserError
+            If there are tensors of both types.
+        """
+        first, *rest = self.tensors.values()
+        for tensor in rest:
+            if tensor.bits != first.bits:
+                raise UserError(
+                    f"tensor '{first.name}' is {first.dtype} but '{tensor.name}' is "
+                    f"{tensor.dtype}; an accelerator's tensors must have one type"
+                )
+        return first.bits // 8
+
     def macs(self) -> int:
         return sum(task.macs(self) for task in self.tasks)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,21 +12,27 @@ from .graph import (
     Add,
     Concat,
     Conv,
+    ConvTranspose,
+    Dot,
     Graph,
+    Interpolate,
     Lookup,
     MatMul,
+    Multiply,
     Pad,
     Pool,
     Reshape,
+    RowSoftmax,
     Slice,
     Softmax,
     Task,
     Transpose,
+    Upsample,
 )
-from .lower_conv import convolutions, pools, product
+from .lower_conv import convolutions, flipped, pools, product
 from .lower_copy import copies
 from .lower_pad import padded
-from .operation import Geometry, Operation, Residual, Sink
+from .operation import Geometry, Operation, Residual, Sink, outputs_between
 from .views import View, dense_strides, views
 
 __all__ = ["Lowered", "lower"]
@@ -45,54 +52,62 @@ class Lowered:
 
 @dataclass(frozen=True)
 class _Fusion:
-    """What follows a producer in the same operation."""
+    """What follows a producer in the same operation: a second operand, then a table."""
 
-    add: Add | None = None
-    lookup: Lookup | None = None
+    combination: Add | Multiply | None = None
+    lookup: Lookup | Interpolate | None = None
 
     def output(self, task: Task) -> str:
-        last = self.lookup or self.add or task
+        last = self.lookup or self.combination or task
         return last.output
-
-
-def _fusions(graph: Graph) -> tuple[dict[str, _Fusion], set[str]]:
-    """For each convolution or product, the addition and lookup that its epilogue takes over."""
-    order = {task.name: i for i, task in enumerate(graph.tasks)}
-    made = {task.output: order[task.name] for task in graph.tasks}
-    fusions: dict[str, _Fusion] = {}
-    fused: set[str] = set()
-
-    def sole(name: str) -> Task | None:
-        users = [task for task in graph.tasks if name in task.inputs]
-        if name in graph.outputs or len(users) != 1 or users[0].inputs.count(name) != 1:
-            return None
-        return users[0]
-
-    for task in reversed(graph.tasks):
-        if not isinstance(task, Conv | MatMul):
-            continue
-        add = lookup = None
-        follower = sole(task.output)
-        if isinstance(follower, Add) and follower.name not in fused:
-            other = next(n for n in follower.inputs if n != task.output)
-            if follower.even == task.even and made.get(other, -1) < order[task.name]:
-                add = follower
-                fused.add(add.name)
-                follower = sole(add.output)
-        if isinstance(follower, Lookup) and follower.name not in fused:
-            lookup = follower
-            fused.add(lookup.name)
-        fusions[task.name] = _Fusion(add, lookup)
-    return fusions, fused
 
 
 class _Lowering:
     def __init__(self, graph: Graph, geometry: Geometry, fuse: bool):
-        self.graph, self.geometry = graph, geometry
+        self.graph, self.geometry, self.fuse = graph, geometry, fuse
         self.views = dict(views(graph))
-        self.fusions, self.fused = _fusions(graph) if fuse else ({}, set())
+        self.made = {*graph.inputs}
+        self.fused: set[str] = set()
         self.temporaries: dict[str, int] = {}
         self.operations: list[Operation] = []
+
+    def _sole(self, name: str) -> Task | None:
+        """The one task that reads a tensor, if nothing else does."""
+        users = [task for task in self.graph.tasks if name in task.inputs]
+        if name in self.graph.outputs or len(users) != 1 or users[0].inputs.count(name) != 1:
+            return None
+        return users[0]
+
+    def _fusion(self, task: Conv | ConvTranspose | MatMul | Dot) -> _Fusion:
+        """What the epilogue of a product takes over: a sum or product with a tensor that is there
+        already, and lies as the epilogue reads it and apart from what is gathered; a table."""
+        if not self.fuse:
+            return _Fusion()
+        combination = None
+        follower = self._sole(task.output)
+        if isinstance(follower, Add | Multiply) and self._combines(task, follower):
+            combination, follower = follower, self._sole(follower.output)
+        lookup = follower if isinstance(follower, Lookup | Interpolate) else None
+        return _Fusion(combination, lookup)
+
+    def _combines(self, task: Task, follower: Add | Multiply) -> bool:
+        other = next(n for n in follower.inputs if n != task.output)
+        tensors, even = self.graph.tensors, getattr(task, "even", False)
+        if other not in self.made or tensors[other].shape != tensors[task.output].shape:
+            return False
+        if isinstance(follower, Multiply) and self._int8:
+            return False
+        view = self.views[other]
+        return (
+            getattr(follower, "even", even) == even
+            and view.storage not in {self.views[name].storage for name in task.inputs}
+            and view.strides[-1] == 1
+            and (len(view.shape) == 4 or view.dense)
+        )
+
+    @property
+    def _int8(self) -> bool:
+        return self.geometry.element_bytes == 1
 
     def _temporary(self, name: str, shape: tuple[int, ...]) -> View:
         self.temporaries[name] = int(np.prod(shape))
@@ -115,11 +130,11 @@ class _Lowering:
             return view
         return self._temporary(f"{task.name}.output", view.shape)
 
-    def _residual(self, add: Add, produced: str, second: View) -> Residual:
-        """The addition's numbers, with ``produced`` as the operand that comes from the array."""
+    def _residual(self, task: Add | Multiply, produced: str, second: View) -> Residual:
+        """The numbers of a sum or product, with ``produced`` as the operand that comes from the
+        array."""
         tensors = self.graph.tensors
-        other = next((n for n in add.inputs if n != produced), produced)
-        first = add.inputs[0] == produced
+        other = next((n for n in task.inputs if n != produced), produced)
         if len(second.shape) == 4:
             _, down, right, _ = second.strides
             pixels = second.shape[2]
@@ -127,35 +142,28 @@ class _Lowering:
             place = Sink(second.storage, second.offset, right, row, pixels)
         else:
             place = Sink(second.storage, second.offset, row=second.shape[-1])
+        rescales = [(0, 0), (0, 0), (0, 0)]
+        if isinstance(task, Add):
+            rescales = [task.rescale_a, task.rescale_b, task.rescale_out]
+            if task.inputs[0] != produced:
+                rescales[:2] = rescales[1::-1]
+        else:
+            rescales[2] = (task.multiplier, task.shift)
         return Residual(
             place=place,
             zero_a=tensors[produced].zero_point,
-            rescale_a=add.rescale_a if first else add.rescale_b,
+            rescale_a=rescales[0],
             zero_b=tensors[other].zero_point,
-            rescale_b=add.rescale_b if first else add.rescale_a,
-            rescale_out=add.rescale_out,
-            zero_out=tensors[add.output].zero_point,
-            clamp=add.clamp,
+            rescale_b=rescales[1],
+            rescale_out=rescales[2],
+            zero_out=tensors[task.output].zero_point,
+            clamp=task.clamp,
+            multiply=isinstance(task, Multiply),
         )
 
-    def _fusable(self, task: Task, fusion: _Fusion) -> bool:
-        """Whether the second operand lies as the epilogue reads it, apart from what is gathered."""
-        if fusion.add is None:
-            return True
-        other = next(n for n in fusion.add.inputs if n != task.output)
-        view = self.views[other]
-        if view.storage == self.views[task.inputs[0]].storage:
-            return False
-        return view.strides[-1] == 1 and (len(view.shape) == 4 or view.dense)
-
-    def _array(self, task: Conv | MatMul) -> None:
-        fusion = self.fusions.get(task.name, _Fusion())
+    def _array(self, task: Conv | ConvTranspose | MatMul) -> None:
+        fusion = self._fusion(task)
         tensors = self.graph.tensors
-        if not self._fusable(task, fusion):
-            self.fused.discard(fusion.add.name if fusion.add else "")
-            if fusion.lookup is not None:
-                self.fused.discard(fusion.lookup.name)
-            fusion = _Fusion()
         output = fusion.output(task)
         source = self._contiguous(task, task.inputs[0])
         wanted = self.views[output]
@@ -163,16 +171,26 @@ class _Lowering:
         if isinstance(task, MatMul) and not sink.dense:
             sink = self._temporary(f"{task.name}.output", sink.shape)
         x, y = tensors[task.inputs[0]], tensors[task.output]
-        if isinstance(task, Conv):
-            made = convolutions(task, source, x, sink, y, self.geometry)
-        else:
+        if isinstance(task, MatMul):
             made = [product(task, source, x, sink, y, self.geometry)]
+        else:
+            conv = flipped(task) if isinstance(task, ConvTranspose) else task
+            made = convolutions(conv, source, x, sink, y, self.geometry)
+        if not self._int8:
+            made = [part for operation in made for part in _of_one_shift(operation)]
+        self._finish(task, fusion, made, sink, wanted)
+
+    def _finish(
+        self, task: Task, fusion: _Fusion, made: list[Operation], sink: View, wanted: View
+    ) -> None:
+        """Adds what was fused to the operations of a product, and moves the result where it belongs
+        if it could not be written there."""
         changes: dict = {"tasks": (task.name,)}
-        if fusion.add is not None:
-            other = next(n for n in fusion.add.inputs if n != task.output)
-            residual = self._residual(fusion.add, task.output, self.views[other])
+        if fusion.combination is not None:
+            other = next(n for n in fusion.combination.inputs if n != task.output)
+            residual = self._residual(fusion.combination, task.output, self.views[other])
             changes["residual"] = residual
-            changes["tasks"] += (fusion.add.name,)
+            changes["tasks"] += (fusion.combination.name,)
         if fusion.lookup is not None:
             changes["table"] = fusion.lookup.table
             changes["tasks"] += (fusion.lookup.name,)
@@ -185,9 +203,14 @@ class _Lowering:
                 moved = replace(place, offset=place.offset + shift)
                 own["residual"] = replace(own["residual"], place=moved)
             self.operations.append(replace(operation, **own))
-        for name in (task.output, fusion.add.output if fusion.add else output):
+        output = fusion.output(task)
+        for follower in (fusion.combination, fusion.lookup):
+            if follower is not None:
+                self.fused.add(follower.name)
+        for name in (task.output, fusion.combination.output if fusion.combination else output):
             if name != output:
                 self.views.pop(name, None)
+        self.made.add(output)
         if sink is not wanted:
             self.operations += copies(
                 f"{task.name}_output", (task.name,), sink, wanted, self.geometry
@@ -196,16 +219,31 @@ class _Lowering:
     def _move(self, task: Task, name: str, source: View, sink: View, **options) -> None:
         self.operations += copies(name, (task.name,), source, sink, self.geometry, **options)
 
-    def _add(self, task: Add) -> None:
-        a, b = (self.views[n] for n in task.inputs)
-        if a.storage == b.storage:
-            # One buffer cannot serve both reads of a cycle.
+    def _combine(self, task: Add | Multiply) -> None:
+        first, other = task.inputs
+        if self.views[other].shape != self.graph.tensors[task.output].shape:
+            first, other = other, first
+        a, b = self.views[first], self.views[other]
+        if a.storage == b.storage or (b.strides[-1] != 1 and b.shape[-1] != 1):
+            # One buffer cannot serve both reads of a cycle; the second operand is read in groups.
             copy = self._temporary(f"{task.name}.second", b.shape)
             self._move(task, f"{task.name}_second", b, copy)
             b = copy
         sink = self.views[task.output]
-        addition = self._residual(task, task.inputs[0], b)
-        self._move(task, task.name, a, sink, second=b, addition=addition, even=task.even)
+        if a.shape != sink.shape:
+            a = View(a.storage, a.offset, sink.shape, (*a.strides[:3], 0))
+        addition = self._residual(task, first, b)
+        even = task.even if isinstance(task, Add) else False
+        self._move(task, task.name, a, sink, second=b, addition=addition, even=even)
+
+    def _upsample(self, task: Upsample) -> None:
+        """A copy for each place that a pixel has among the pixels that are made of it."""
+        source, sink, by = self.views[task.inputs[0]], self.views[task.output], task.factor
+        strides = tuple(n * by if axis in (1, 2) else n for axis, n in enumerate(sink.strides))
+        for y, x in np.ndindex(by, by):
+            offset = sink.offset + y * sink.strides[1] + x * sink.strides[2]
+            part = View(sink.storage, offset, source.shape, strides)
+            self._move(task, f"{task.name}_{y}{x}", source, part)
 
     def _pad(self, task: Pad) -> None:
         source, sink = self.views[task.inputs[0]], self.views[task.output]
@@ -242,7 +280,7 @@ class _Lowering:
         if task.name in self.fused:
             return
         tensors = self.graph.tensors
-        if isinstance(task, Conv | MatMul):
+        if isinstance(task, Conv | ConvTranspose | MatMul):
             self._array(task)
         elif isinstance(task, Pool):
             source = self._contiguous(task, task.inputs[0])
@@ -251,16 +289,22 @@ class _Lowering:
             self.operations += pools(task, source, x, sink, y, self.geometry)
             if sink is not self.views[task.output]:
                 self._move(task, f"{task.name}_output", sink, self.views[task.output])
-        elif isinstance(task, Add):
-            self._add(task)
+        elif isinstance(task, Add) or (isinstance(task, Multiply) and not self._int8):
+            self._combine(task)
+        elif isinstance(task, Upsample):
+            self._upsample(task)
         elif isinstance(task, Pad):
             self._pad(task)
         elif isinstance(task, Concat):
             self._concat(task)
-        elif isinstance(task, Reshape | Slice | Lookup | Transpose | Softmax):
+        elif isinstance(task, Reshape | Slice | Transpose):
             self._unary(task)
+        elif isinstance(task, Lookup | Interpolate | Softmax | RowSoftmax):
+            self._function(task)
         else:
-            raise UserError(f"task '{task.name}': no hardware for '{task.kind}'")
+            kind = f"'{task.kind}' of {tensors[task.output].dtype}"
+            raise UserError(f"task '{task.name}': no hardware for {kind}")
+        self.made.add(task.output)
 
     def _concat(self, task: Concat) -> None:
         whole = self.views[task.output]
@@ -291,12 +335,29 @@ class _Lowering:
             strides = tuple(source.strides[i] for i in task.permutation)
             source = View(source.storage, source.offset, sink.shape, strides)
             self._move(task, task.name, source, sink)
-        elif isinstance(task, Lookup):
-            self._move(task, task.name, source, sink, table=task.table)
+
+    def _function(self, task: Lookup | Interpolate | Softmax | RowSoftmax) -> None:
+        source, sink = self.views[task.inputs[0]], self.views[task.output]
+        options: dict = {}
+        if isinstance(task, Lookup | Interpolate):
+            options["table"] = task.table
         elif isinstance(task, Softmax):
             table = exponential_table(task.multiplier, task.left_shift, task.diff_min)
-            softmax = (source.shape[-1], table)
-            self._move(task, task.name, source, sink, softmax=softmax)
+            options["softmax"] = (source.shape[-1], table)
+        else:
+            options["softmax"] = (source.shape[-1], np.empty(0, np.int64))
+            options["fraction_bits"] = task.fraction_bits
+        self._move(task, task.name, source, sink, **options)
+
+
+def _of_one_shift(op: Operation) -> Iterator[Operation]:
+    """Parts of ``op`` whose outputs drop equally many bits, as int16 lanes do."""
+    edges = [0, *(np.flatnonzero(np.diff(op.shift)) + 1).tolist(), op.outputs]
+    if len(edges) == 2:
+        yield op
+        return
+    for i, (low, high) in enumerate(pairwise(edges)):
+        yield replace(outputs_between(op, low, high), name=f"{op.name}_outputs{i}")
 
 
 def _untangled(lowering: _Lowering, graph: Graph) -> Iterator[Operation]:
@@ -322,19 +383,16 @@ def _untangled(lowering: _Lowering, graph: Graph) -> Iterator[Operation]:
 def lower(graph: Graph, geometry: Geometry, *, fuse: bool = True) -> Lowered:
     """Operations of ``graph`` for an array of ``geometry``.
 
-    With ``fuse``, a product's epilogue takes over the addition and the lookup that follow it.
+    With ``fuse``, a product's epilogue takes over the sum, or of int16 the product, with another
+    tensor and the table that follow it.
 
     Raises
     ------
     UserError
-        Naming the task that the hardware cannot serve, such as any of int16.
+        Naming the task that the hardware cannot serve, or tensors of different types.
     """
-    for task in graph.tasks:
-        if graph.tensors[task.output].bits != 8:
-            raise UserError(
-                f"task '{task.name}' is int16, for which there is no accelerator yet; "
-                "quantise to int8, or run the golden model"
-            )
+    if graph.element_bytes != geometry.element_bytes:
+        raise ValueError(f"geometry must be for elements of {graph.element_bytes} bytes")
     lowering = _Lowering(graph, geometry, fuse)
     for task in graph.tasks:
         lowering.task(task)
@@ -343,12 +401,9 @@ def lower(graph: Graph, geometry: Geometry, *, fuse: bool = True) -> Lowered:
     for name in graph.outputs:
         if name not in made:
             raise UserError(f"graph output '{name}' is an input that no task changes; remove it")
-    storages: dict[str, int] = {}
     kept = {op.sink.storage for op in lowering.operations}
     kept |= {op.window.storage for op in lowering.operations} | {*graph.inputs, *graph.outputs}
     kept |= {op.residual.place.storage for op in lowering.operations if op.residual}
-    for name in kept:
-        size = lowering.temporaries.get(name)
-        storages[name] = graph.tensors[name].size if size is None else size
-    ordered = {n: storages[n] for n in (*graph.tensors, *lowering.temporaries) if n in storages}
-    return Lowered(tuple(lowering.operations), ordered, lowering.views)
+    sizes = {name: tensor.size for name, tensor in graph.tensors.items()} | lowering.temporaries
+    storages = {n: size * geometry.element_bytes for n, size in sizes.items() if n in kept}
+    return Lowered(tuple(lowering.operations), storages, lowering.views)

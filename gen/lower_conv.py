@@ -3,13 +3,13 @@
 import numpy as np
 
 from .errors import UserError
-from .graph import Conv, MatMul, Pool, Tensor
+from .graph import Conv, ConvTranspose, MatMul, Pool, Tensor
 from .lower_copy import IDENTITY
 from .operation import Geometry, Operation, Sink, Window
 from .quantise import quantise_multiplier
 from .views import View
 
-__all__ = ["convolutions", "pools", "product"]
+__all__ = ["convolutions", "flipped", "pools", "product"]
 
 
 def _sink(view: View, channel: int = 0, row: int = 0, pixel: int = 0, pixels: int = 0) -> Sink:
@@ -26,13 +26,15 @@ def _sink(view: View, channel: int = 0, row: int = 0, pixel: int = 0, pixels: in
 
 
 def _folded_bias(task: Conv | MatMul, zero_point: int) -> np.ndarray:
-    """Bias with the input's zero point multiplied out, so that the array sees raw bytes."""
+    """Bias with the input's zero point multiplied out, so that the array sees raw elements."""
+    if zero_point == 0:
+        return task.bias.astype(np.int64)
     sums = task.weights.reshape(len(task.weights), -1).astype(np.int64).sum(axis=1)
     return task.bias.astype(np.int64) - zero_point * sums
 
 
 def _check_range(task: Conv | MatMul, bias: np.ndarray) -> None:
-    """Accumulators are 32 bits wide; a layer that could exceed them has no place here."""
+    """Of int8, accumulators are 32 bits wide; a layer that could exceed them has no place here."""
     sums = np.abs(task.weights.astype(np.int64)).reshape(len(task.weights), -1).sum(axis=1)
     if np.any(np.abs(bias) + 128 * sums >= 1 << 31):
         raise UserError(
@@ -48,7 +50,8 @@ def convolutions(
     _, in_height, in_width, channels = x.shape
     _, down, right, _ = source.strides
     bias = _folded_bias(task, x.zero_point)
-    _check_range(task, bias)
+    if geometry.element_bytes == 1:
+        _check_range(task, bias)
     top, _, left, _ = task.padding
     out_group = outputs // task.groups
     block = 1
@@ -117,7 +120,8 @@ def product(
     outputs, size = task.weights.shape
     vectors = int(np.prod(x.shape[:-1], dtype=np.int64))
     bias = _folded_bias(task, x.zero_point)
-    _check_range(task, bias)
+    if geometry.element_bytes == 1:
+        _check_range(task, bias)
     lines = 1
     if vectors == 1:
         wide = range(geometry.depth + 1, size + 1)
@@ -146,6 +150,39 @@ def product(
         sink=Sink(sink.storage, sink.offset, pixel=0, row=outputs, pixels=1),
         even=task.even,
         macs=vectors * outputs * size,
+    )
+
+
+def flipped(task: ConvTranspose) -> Conv:
+    """The convolution that a transposed convolution of stride 1 is.
+
+    Raises
+    ------
+    UserError
+        If its stride is larger, or it crops more than its kernel reaches.
+    """
+    _, height, width, _ = task.weights.shape
+    edges = (height, height, width, width)
+    padding = tuple(n - 1 - cropped for n, cropped in zip(edges, task.padding, strict=True))
+    if task.stride != (1, 1):
+        raise UserError(
+            f"task '{task.name}': no hardware for a transposed convolution of stride {task.stride}"
+        )
+    if min(padding) < 0:
+        raise UserError(
+            f"task '{task.name}': no hardware for a transposed convolution that crops "
+            f"{task.padding} of a kernel of {height} x {width}"
+        )
+    return Conv(
+        task.name,
+        task.inputs,
+        task.output,
+        np.ascontiguousarray(task.weights[:, ::-1, ::-1]),
+        task.bias,
+        task.multiplier,
+        task.shift,
+        padding=padding,  # pyright: ignore[reportArgumentType]
+        clamp=task.clamp,
     )
 
 
@@ -209,6 +246,8 @@ def pools(
     if block > geometry.lanes:
         block -= block % geometry.lanes
     maximum = task.mode == "max"
+    if not maximum and geometry.element_bytes == 2:
+        raise UserError(f"task '{task.name}': no hardware for average pooling of int16")
     rows = _bands(out_height, task.kernel[0], task.stride[0], top, in_height)
     cols = _bands(out_width, task.kernel[1], task.stride[1], left, in_width)
     if maximum:
@@ -242,7 +281,7 @@ def pools(
                     width=in_width * right,
                     line=line,
                     height=in_height,
-                    pad=-128 if maximum else 0,
+                    pad=geometry.limits[0] if maximum else 0,
                     align=True,
                 )
                 result.append(

@@ -1,4 +1,6 @@
-"""Lowering of what only moves bytes, or changes them one by one."""
+"""Lowering of what only moves elements, or changes them one by one."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +14,7 @@ IDENTITY = (1 << 30, 1)
 
 
 def chunk(size: int, geometry: Geometry, *, divide: bool = False) -> int:
-    """Bytes that one pixel of a copy takes so that ``size`` bytes take the fewest cycles.
+    """Elements that one pixel of a copy takes so that ``size`` of them take the fewest cycles.
 
     With ``divide``, only divisors of ``size``.
     """
@@ -53,16 +55,17 @@ def copies(
     geometry: Geometry,
     *,
     table: np.ndarray | None = None,
-    clamp: tuple[int, int] = (-128, 127),
     second: View | None = None,
     addition: Residual | None = None,
     even: bool | None = None,
     softmax: tuple[int, np.ndarray] | None = None,
+    fraction_bits: int = 0,
 ) -> list[Operation]:
     """Operations that move ``source`` to ``sink``, element by element.
 
-    ``second`` and ``addition`` add another tensor, rounding as ``even`` says; ``softmax`` is (row
-    length in bytes, table).
+    ``second`` and ``addition`` add another tensor, rounding as ``even`` says, or multiply by it.
+    ``softmax`` is (row length, table), ``fraction_bits`` those of its int16. Where ``source`` has a
+    stride of 0, its elements are read again.
     """
     parts = [source.strides, sink.strides] + ([second.strides] if second else [])
     dims, steps = _merged(source.shape, parts)
@@ -103,7 +106,7 @@ def copies(
                 pixel_step=pixel_step,
                 rows=rows,
                 pitch=row_steps[0],
-                width=extent,
+                width=max(1, extent),
                 height=rows,
             )
 
@@ -118,16 +121,7 @@ def copies(
 
             residual = None
             if second is not None and addition is not None:
-                residual = Residual(
-                    place=place(second, 2),
-                    zero_a=addition.zero_a,
-                    rescale_a=addition.rescale_a,
-                    zero_b=addition.zero_b,
-                    rescale_b=addition.rescale_b,
-                    rescale_out=addition.rescale_out,
-                    zero_out=addition.zero_out,
-                    clamp=addition.clamp,
-                )
+                residual = replace(addition, place=place(second, 2))
             result.append(
                 Operation(
                     name=name if not result else f"{name}_part{len(result)}",
@@ -139,12 +133,13 @@ def copies(
                     multiplier=np.array([IDENTITY[0]]),
                     shift=np.array([IDENTITY[1]]),
                     zero=0,
-                    clamp=clamp,
+                    clamp=geometry.limits,
                     sink=place(sink, 1),
                     even=even,
                     residual=residual,
                     table=table,
                     softmax=None if softmax is None else (per_row, softmax[1]),
+                    fraction_bits=fraction_bits,
                 )
             )
     return result

@@ -66,7 +66,7 @@ def padded(
                     multiplier=np.array([IDENTITY[0]]),
                     shift=np.array([IDENTITY[1]]),
                     zero=0,
-                    clamp=(-128, 127),
+                    clamp=geometry.limits,
                     sink=Sink(
                         sink.storage,
                         sink.offset + block * rows * wide + start,

@@ -64,6 +64,7 @@ class Machine:
                 raise UserError(f"the machine cannot run the program: {unit}: {error}") from None
         images |= {"weights": c.weights, "bias": c.biases, "scale": c.scales}
         images |= {"table": c.tables, "exponent": c.exponent_words}
+        images = {name: words for name, words in images.items() if name in widths}
         depths = dict.fromkeys(config.units, config.program_words)
         depths |= {"weights": config.weight_words, "bias": config.bias_words}
         depths |= {"scale": config.scale_words, "table": 256 * config.tables}
@@ -97,10 +98,15 @@ def _links(program: Program) -> tuple[tuple[str, int], ...]:
     words = program.words
     links = {("gather", w["buffer"]) for w in words["gather"]}
     links |= {("store", w["buffer"]) for w in words["epilogue"]}
-    links |= {("residual", w["residual_buffer"]) for w in words["epilogue"] if w["add"]}
+    links |= {("residual", w["residual_buffer"]) for w in words["epilogue"] if _seconded(w)}
     links |= {("fetch", w["buffer"]) for w in words["fetch"] if w["target"] == TENSOR}
     links |= {("send", w["buffer"]) for w in words["send"]}
     return tuple(sorted(links))
+
+
+def _seconded(word: Word) -> bool:
+    """Whether an epilogue's word has a second operand."""
+    return bool(word["add"] or word.get("multiply"))
 
 
 def specialise(machine: Machine, program: Program) -> Machine:
@@ -123,10 +129,14 @@ def specialise(machine: Machine, program: Program) -> Machine:
         scale_words=c.scale_words,
         tables=len(c.tables) // 256,
         exponents=len(c.exponent_words) // 256,
-        softmax_groups=machine.config.softmax_groups if c.exponent_words else 0,
-        residual=any(w["add"] for w in program.words["epilogue"]),
+        softmax_groups=machine.config.softmax_groups
+        if any(w["softmax"] for w in program.words["epilogue"])
+        else 0,
+        residual=any(map(_seconded, program.words["epilogue"])),
+        multiply=any(w.get("multiply") for w in program.words["epilogue"]),
+        pool=any(w.get("pool") for w in program.words["epilogue"]),
         maximum=any(w["maximum"] for w in program.words["core"]),
-        even=any(w["even"] for w in program.words["epilogue"]),
+        even=any(w.get("even") for w in program.words["epilogue"]),
         token_bits=token_bits,
     )
     general = word_fields(config)

@@ -1,13 +1,13 @@
 """Operation: one word for each unit of the compute path, before anything has an address."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from rtl.config import Pattern
 
-__all__ = ["Geometry", "Operation", "Residual", "Segments", "Sink", "Window"]
+__all__ = ["Geometry", "Operation", "Residual", "Segments", "Sink", "Window", "outputs_between"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,12 @@ class Geometry:
     @property
     def groups(self) -> int:
         return self.cols // self.lanes
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest value of an element."""
+        bits = 8 * self.element_bytes
+        return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,12 @@ class Sink:
 
 @dataclass(frozen=True)
 class Residual:
-    """The second operand of a fused addition, laid out as a sink, and the addition's numbers."""
+    """The second operand of a sum or, with ``multiply``, of a product, laid out as a sink, and how
+    the two become the result.
+
+    int8 are added as :class:`gen.graph.Add` says. int16 are added as they are, or multiplied, and
+    then requantised by ``rescale_out``; of the other numbers only ``clamp`` counts.
+    """
 
     place: Sink
     zero_a: int
@@ -164,6 +175,7 @@ class Residual:
     rescale_out: tuple[int, int]
     zero_out: int
     clamp: tuple[int, int]
+    multiply: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,8 +189,10 @@ class Operation:
     pass.
     ``bias``, ``multiplier``, ``shift`` have one entry per output, or one for all.
     ``even`` is how requantisation rounds, as in :mod:`gen.graph`; None where it rounds nothing.
-    ``table`` is a lookup of 256 entries; ``softmax`` (pixels per softmax row, exponential table of
-    256 entries). ``stationary`` makes a pass over all pixels before the next one; the window then
+    ``table`` is a lookup of 256 entries, or of int16 interpolated between 257; ``softmax`` (pixels
+    per softmax row, exponential table of 256 entries), of int16 with an empty table and
+    ``fraction_bits``. With ``pool``, each two groups become one of maxima of 2 by 2, at the second
+    one's place. ``stationary`` makes a pass over all pixels before the next one; the window then
     has a repeat per pass.
     """
 
@@ -199,6 +213,8 @@ class Operation:
     residual: Residual | None = None
     table: np.ndarray | None = None
     softmax: tuple[int, np.ndarray] | None = None
+    fraction_bits: int = 0
+    pool: bool = False
     macs: int = field(default=0)
     stationary: bool = False
 
@@ -237,6 +253,26 @@ class Operation:
     def words(self, geometry: Geometry) -> int:
         """Patch and weight words of one pass."""
         return self.window.patch_words(geometry.depth)
+
+
+def outputs_between(op: Operation, low: int, high: int) -> Operation:
+    """The part of ``op`` that makes outputs from ``low`` to before ``high``; it has no segments."""
+    assert op.weights is not None
+    residual = op.residual
+    if residual is not None:
+        place = replace(residual.place, offset=residual.place.offset + low)
+        residual = replace(residual, place=place)
+    return replace(
+        op,
+        outputs=high - low,
+        weights=op.weights[low:high],
+        bias=op.bias[low:high] if len(op.bias) > 1 else op.bias,
+        multiplier=op.multiplier[low:high] if len(op.multiplier) > 1 else op.multiplier,
+        shift=op.shift[low:high] if len(op.shift) > 1 else op.shift,
+        sink=replace(op.sink, offset=op.sink.offset + low),
+        residual=residual,
+        macs=op.macs * (high - low) // op.outputs,
+    )
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -23,7 +23,7 @@ def pixel_offsets(sink: Sink, count: int) -> np.ndarray:
 def group_count(op: Operation, geometry: Geometry) -> int:
     """Groups of lanes that all outputs take."""
     if op.window.segments is not None:
-        return op.passes(geometry) * op.tiles(geometry)
+        return op.passes(geometry) * op.tiles(geometry) // (2 if op.pool else 1)
     return groups_per_pixel(op, geometry) * op.window.pixel_count
 
 
@@ -64,7 +64,8 @@ def _tile_starts(op: Operation, geometry: Geometry) -> tuple[np.ndarray, np.ndar
     count = np.where(at_edge, segments.tail, segments.columns)
     offset = np.arange(passes, dtype=np.int64) * op.sink.steps(geometry)[1]
     starts = offset[:, None] + pixel_offsets(op.sink, tiles)[None, :]
-    return starts.reshape(-1), np.tile(count, passes)
+    starts, counts = starts.reshape(-1), np.tile(count, passes)
+    return (starts[1::2], counts[1::2] // 2) if op.pool else (starts, counts)
 
 
 def written(

@@ -13,7 +13,7 @@ from . import schedule as regions
 from .allocate import Allocation, allocate
 from .constants import Constants, constants
 from .errors import UserError
-from .operation import Geometry, Operation
+from .operation import Geometry, Operation, outputs_between
 from .order import group_count, written
 from .schedule import EpilogueTokens, FetchPlan, GatherTokens, Phase, Schedule, SendPlan
 
@@ -475,23 +475,7 @@ def _split(operations: Sequence[Operation], geometry: Geometry, room: Room) -> l
         for first in range(0, passes, per_block):
             low = first * geometry.cols
             high = min(op.outputs, (first + per_block) * geometry.cols)
-            sink = replace(op.sink, offset=op.sink.offset + low)
-            residual = op.residual
-            if residual is not None:
-                place = replace(residual.place, offset=residual.place.offset + low)
-                residual = replace(residual, place=place)
-            result.append(
-                replace(
-                    op,
-                    name=op.name if not first else f"{op.name}_part{first // per_block}",
-                    outputs=high - low,
-                    weights=op.weights[low:high],
-                    bias=op.bias[low:high],
-                    multiplier=op.multiplier[low:high] if len(op.multiplier) > 1 else op.multiplier,
-                    shift=op.shift[low:high] if len(op.shift) > 1 else op.shift,
-                    sink=sink,
-                    residual=residual,
-                    macs=op.macs * (high - low) // op.outputs,
-                )
-            )
+            part = outputs_between(op, low, high)
+            name = op.name if not first else f"{op.name}_part{first // per_block}"
+            result.append(replace(part, name=name))
     return result

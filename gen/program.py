@@ -112,16 +112,8 @@ def _core(phase: Phase, schedule: Schedule) -> Word:
     }
 
 
-ADDITION_FIELDS = (
-    *("residual_buffer", "residual_address", "residual_pixel", "residual_row"),
-    *("zero_a", "multiplier_a", "shift_a", "zero_b", "multiplier_b", "shift_b"),
-    *("multiplier_out", "shift_out", "zero_out", "low_out", "high_out"),
-)
-
-
 def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
     op, g = phase.operation, schedule.geometry
-    even = any(p.operation.even for p in schedule.phases) if op.even is None else op.even
     sink = schedule.lifetimes[phase.sink]
     unit, segments = g.element_bytes, op.window.segments
     rows_last, groups_last = _burst(op, g)
@@ -139,17 +131,11 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
         "lines": op.tiles(g) // op.sink.pixels - 1 if segments else 0,
         "bias": phase.bias,
         "bias_step": int(len(op.bias) > 1),
-        "scale": phase.scale,
-        "scale_step": int(c.scale_steps[i]),
-        "zero": op.zero,
         "low": op.clamp[0],
         "high": op.clamp[1],
-        "even": int(even),
         "table_on": int(op.table is not None),
         "table": phase.table,
-        "add": 0,
         "softmax": int(op.softmax is not None),
-        "exponents": phase.exponents,
         "row_groups": 0,
         "buffer": sink.buffer,
         "address": sink.address + unit * op.sink.offset,
@@ -163,28 +149,60 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
         word[numbered("fetched", channel)] = beats
     if op.softmax is not None:
         word["row_groups"] = op.softmax[0] * groups_per_pixel(op, g) - 1
-    added = dict.fromkeys(ADDITION_FIELDS, 0)
-    if op.residual is not None and phase.residual is not None:
-        r, life = op.residual, schedule.lifetimes[phase.residual]
-        added |= {
-            "add": 1,
-            "residual_buffer": life.buffer,
-            "residual_address": life.address + unit * r.place.offset,
-            "residual_pixel": unit * r.place.pixel,
-            "residual_row": unit * r.place.row,
-            "zero_a": r.zero_a,
-            "multiplier_a": r.rescale_a[0],
-            "shift_a": -r.rescale_a[1],
-            "zero_b": r.zero_b,
-            "multiplier_b": r.rescale_b[0],
-            "shift_b": -r.rescale_b[1],
-            "multiplier_out": r.rescale_out[0],
-            "shift_out": -r.rescale_out[1],
-            "zero_out": r.zero_out,
-            "low_out": r.clamp[0],
-            "high_out": r.clamp[1],
-        }
-    return word | added
+    values = _values8(phase, schedule, c.scale_steps[i]) if unit == 1 else _values16(op)
+    return word | _residual(phase, schedule) | values
+
+
+def _residual(phase: Phase, schedule: Schedule) -> Word:
+    """The second operand: where it lies, and the range of the result."""
+    residual = phase.operation.residual
+    if residual is None or phase.residual is None:
+        names = ("buffer", "address", "pixel", "row")
+        return {"add": 0, "low_out": 0, "high_out": 0} | {f"residual_{n}": 0 for n in names}
+    life, unit = schedule.lifetimes[phase.residual], schedule.geometry.element_bytes
+    return {
+        "add": int(not residual.multiply),
+        "residual_buffer": life.buffer,
+        "residual_address": life.address + unit * residual.place.offset,
+        "residual_pixel": unit * residual.place.pixel,
+        "residual_row": unit * residual.place.row,
+        "low_out": residual.clamp[0],
+        "high_out": residual.clamp[1],
+    }
+
+
+def _values8(phase: Phase, schedule: Schedule, scale_step: bool) -> Word:
+    """How int8 are requantised and added."""
+    op, r = phase.operation, phase.operation.residual
+    even = any(p.operation.even for p in schedule.phases) if op.even is None else op.even
+    return {
+        "scale": phase.scale,
+        "scale_step": int(scale_step),
+        "zero": op.zero,
+        "even": int(even),
+        "exponents": phase.exponents,
+        "zero_a": r.zero_a if r else 0,
+        "multiplier_a": r.rescale_a[0] if r else 0,
+        "shift_a": -r.rescale_a[1] if r else 0,
+        "zero_b": r.zero_b if r else 0,
+        "multiplier_b": r.rescale_b[0] if r else 0,
+        "shift_b": -r.rescale_b[1] if r else 0,
+        "multiplier_out": r.rescale_out[0] if r else 0,
+        "shift_out": -r.rescale_out[1] if r else 0,
+        "zero_out": r.zero_out if r else 0,
+    }
+
+
+def _values16(op: Operation) -> Word:
+    """How int16 are requantised and multiplied; a shift in the graph is 1 less the bits dropped."""
+    multiplies = op.residual is not None and op.residual.multiply
+    return {
+        "shift": 1 - int(op.shift[0]),
+        "multiply": int(multiplies),
+        "shift_out": 1 - op.residual.rescale_out[1] if op.residual and multiplies else 0,
+        "pool": int(op.pool),
+        "fraction_bits": op.fraction_bits,
+    }
 
 
 def _fetch(plan: FetchPlan) -> Word:
@@ -263,6 +281,8 @@ def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
         "doubled": any(w.segments is not None and w.segments.doubled for w in windows),
         "residual": any(op.residual is not None for op in operations),
         "maximum": any(op.maximum for op in operations),
+        "multiply": any(op.residual.multiply for op in operations if op.residual is not None),
+        "pool": any(op.pool for op in operations),
         "even": any(op.even for op in operations),
         "program_words": max(len(listing) for listing in compiled.words.values()),
         "token_bits": TOKEN_BITS,

@@ -282,13 +282,13 @@ class _Report:
         config, g = machine.config, self.schedule.geometry
         widths = Accelerator.load_widths(config, machine.fields)
         result = {f"buffer {i}": size for i, size in enumerate(schedule.buffer_bytes)}
-        result["weights"] = schedule.weight_words * g.cols * g.depth
+        result["weights"] = schedule.weight_words * g.cols * g.depth * (schedule.weight_bits // 8)
         depths = {"bias": config.bias_words, "scale": config.scale_words}
         depths |= {"table": 256 * config.tables, "exponent": 256 * config.exponents}
         words = self.compiled.program.words
         depths |= {unit: len(listing) for unit, listing in words.items()}
-        sizes = {name: -(-depth * widths[name] // 8) for name, depth in depths.items()}
-        result |= {n: sizes[n] for n in ("bias", "scale", "table", "exponent") if sizes[n]}
+        sizes = {n: -(-depth * widths[n] // 8) for n, depth in depths.items() if n in widths}
+        result |= {n: size for n, size in sizes.items() if n not in words and size}
         result["schedule"] = sum(sizes[unit] for unit in words)
         return result
 

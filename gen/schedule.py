@@ -161,7 +161,7 @@ class Schedule:
     def onchip_bytes(self) -> int:
         """Buffers and weight memory."""
         g = self.geometry
-        weight_bytes = g.cols * g.depth * g.element_bytes
+        weight_bytes = g.cols * g.depth * (self.weight_bits // 8)
         return sum(self.buffer_bytes) + self.weight_words * weight_bytes
 
 

@@ -17,7 +17,6 @@ from rtl.config import CONSTANTS, TENSORS, Config, fetchers
 from rtl.crossbar import Crossbar
 from rtl.epilogue import Epilogue
 from rtl.packer import Packer
-from rtl.softmax import Softmax
 
 from .operation import Operation, Window
 from .order import groups_per_pixel
@@ -57,10 +56,12 @@ class Prediction:
 
 @dataclass
 class _Results:
-    """A phase's results: when the next may be taken, when the first was, and where a row stands."""
+    """A phase's results: when the next may be taken, when the first was, and where a row of a
+    softmax, or one of ``per_store`` groups that are stored as one, stands."""
 
     begins: int
     per_row: int | None
+    per_store: int
     first: int | None = None
     in_row: int = 0
 
@@ -162,7 +163,7 @@ class _Model:
         per_row = None
         if op.softmax is not None:
             per_row = op.softmax[0] * groups_per_pixel(op, g)
-        results = _Results(begins, per_row)
+        results = _Results(begins, per_row, 2 if op.pool else 1)
         steps = self._segments if op.window.segments else self._patches
         first_beat, first_step = steps(phase, results)
         self.gather_ends.append(self.next_beat - 1)
@@ -295,12 +296,14 @@ class _Model:
             self.taken.append(take)
             results.begins = take + 1
             if results.per_row is None:
-                self.stored.append(take + self.latency)
+                results.in_row = (results.in_row + 1) % results.per_store
+                if results.in_row == 0:
+                    self.stored.append(take + self.latency)
                 continue
             results.in_row += 1
             if results.in_row == results.per_row:
                 results.in_row = 0
-                done = take + self.latency + Softmax.latency(config, results.per_row)
+                done = take + self.latency + Epilogue.softmax_latency(config, results.per_row)
                 behind = range(results.per_row - 1, -1, -1)
                 self.stored += [done - k * config.lanes for k in behind]
                 results.begins = done + 1

@@ -16,7 +16,7 @@ def dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class View:
-    """``shape`` elements of ``storage`` (a tensor's name), ``strides`` and ``offset`` in bytes."""
+    """``shape`` elements of ``storage`` (a tensor's name); ``strides``, ``offset`` in elements."""
 
     storage: str
     offset: int
@@ -50,6 +50,7 @@ def views(graph: Graph) -> dict[str, View]:
         return View(name, 0, shape, dense_strides(shape))
 
     movable = {"conv", "matmul", "pool", "add", "lookup", "softmax", "pad", "transpose"}
+    movable |= {"conv_transpose", "interpolate", "multiply", "row_softmax", "upsample"}
     inside: dict[str, View] = {}
     for task in reversed(graph.tasks):
         if not isinstance(task, Concat):

@@ -9,8 +9,10 @@ from gen.operation import Geometry
 
 __all__ = ["TaskCheck", "check"]
 
-GEOMETRY = Geometry(rows=1, cols=8, depth=8, lanes=4)
-"""Whether a task maps does not depend on it."""
+
+def _geometry(graph: Graph) -> Geometry:
+    """Whether a task maps does not depend on its sizes."""
+    return Geometry(rows=1, cols=8, depth=8, lanes=4, element_bytes=graph.element_bytes)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def check(graph: Graph) -> tuple[TaskCheck, ...]:
     tasks = tuple(_checked(graph, task) for task in graph.tasks)
     if any(task.obstacle for task in tasks):
         return tasks
-    operations = lower(graph, GEOMETRY).operations
+    operations = lower(graph, _geometry(graph)).operations
     working = {name for operation in operations for name in operation.tasks}
     return tuple(replace(task, view=task.name not in working) for task in tasks)
 
@@ -54,7 +56,7 @@ def _checked(graph: Graph, task: Task) -> TaskCheck:
     )
     obstacle = None
     try:
-        lower(alone, GEOMETRY)
+        lower(alone, _geometry(alone))
     except UserError as error:
         obstacle = str(error)
     return TaskCheck(

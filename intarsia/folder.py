@@ -128,13 +128,13 @@ def _images(design: "Design") -> dict[str, tuple[list[int], int]]:
     c, machine = design.program.constants, design.machine
     widths = Accelerator.load_widths(machine.config, machine.fields)
     images = {
-        "weights": (c.weights, widths["weights"]),
-        "bias": (c.biases, widths["bias"]),
-        "scale": (c.scales, widths["scale"]),
-        "table": (c.tables, widths["table"]),
-        "exponent": (c.exponent_words, widths["exponent"]),
+        "weights": c.weights,
+        "bias": c.biases,
+        "scale": c.scales,
+        "table": c.tables,
+        "exponent": c.exponent_words,
     }
-    return {name: image for name, image in images.items() if image[0]}
+    return {name: (words, widths[name]) for name, words in images.items() if words}
 
 
 def _memory_map(design: "Design") -> dict[str, Any]:
@@ -145,7 +145,8 @@ def _memory_map(design: "Design") -> dict[str, Any]:
         t = graph.tensors[name]
         return {
             "offset": schedule.offchip[name],
-            "bytes": t.size,
+            "bytes": t.bytes,
+            "type": str(t.dtype),
             "shape": list(t.shape),
             "scale": t.scale,
             "zero_point": t.zero_point,

@@ -16,7 +16,7 @@ from .crossbar import Crossbar
 from .epilogue import Epilogue
 from .fetch import Fetch
 from .gather import Gather, beat_layout
-from .lane import Lane, scale_layout
+from .lanes import shared_lane
 from .loader import Loader
 from .packer import Packer
 from .registers import Registers
@@ -83,7 +83,7 @@ class Accelerator(wiring.Component):
 
     def shared(self) -> dict[str, wiring.Component]:
         """Modules that are emitted once and instantiated many times, by their Verilog name."""
-        return {"tile": Tile(self.config), "lane": Lane(self.config)}
+        return {"tile": Tile(self.config), "lane": shared_lane(self.config)}
 
     @staticmethod
     def load_widths(config: Config, fields: Mapping[str, Fields]) -> dict[str, int]:
@@ -93,10 +93,7 @@ class Accelerator(wiring.Component):
         """
         widths = {
             "weights": config.weight_bits * config.cols * config.depth,
-            "bias": 32 * config.lanes,
-            "scale": scale_layout().size * config.lanes,
-            "table": 8,
-            "exponent": 32,
+            **Epilogue.widths(config),
             "counts": 16,
         }
         return widths | {unit: fields[unit].width for unit in config.units}
@@ -300,7 +297,7 @@ class Accelerator(wiring.Component):
                 address.eq(Mux(loads[name], loader.index, fetched[name][1])),
                 word.eq(Mux(loads[name], loader.word, fetched[name][2])),
             ]
-        for name in ("scale", "table", "exponent"):
+        for name in [name for name in Epilogue.widths(config) if name not in writes]:
             m.d.comb += [
                 getattr(epilogue, f"{name}_enable").eq(loads[name]),
                 getattr(epilogue, f"{name}_address").eq(loader.index),

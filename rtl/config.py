@@ -104,6 +104,10 @@ class Config:
         Whether segments may repeat each element, as nearest upsampling by two does.
     residual, maximum
         Whether the epilogue adds a second operand, and whether the array can take maxima.
+    multiply
+        Whether the second operand may also multiply; of int16 only.
+    pool
+        Whether the epilogue can take maxima of 2 by 2 pixels; of int16 only.
     even
         Whether the epilogue can round halves to even, in one step.
     program_words
@@ -146,6 +150,8 @@ class Config:
     doubled: bool = False
     residual: bool = True
     maximum: bool = True
+    multiply: bool = False
+    pool: bool = False
     even: bool = True
     program_words: int = 64
     token_bits: int = 24

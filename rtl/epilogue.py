@@ -1,15 +1,19 @@
-"""Epilogue: from accumulators to int8 tensors in the buffers."""
+"""Epilogue: from accumulators to int8 or int16 tensors in the buffers."""
 
 from collections.abc import Sequence
 
-from amaranth import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for, numbered
 from .crossbar import Crossbar, read_layout, write_layout
-from .lane import Lane, parameters_layout, scale_layout
+from .delay import delayed
+from .group import group_layout
+from .lanes import Lanes, constant_depths, constant_widths
 from .memory import Memory
+from .pool2 import Pool2
+from .rowsoftmax import RowSoftmax
 from .scatter import Scatter
 from .softmax import Softmax
 from .words import Fields
@@ -17,21 +21,14 @@ from .words import Fields
 __all__ = ["Epilogue"]
 
 
-def _delayed(m: Module, value, cycles: int, name: str):
-    """``value`` some cycles later; control, so it resets."""
-    for stage in range(cycles):
-        later = Signal(len(value), name=f"{name}_{stage}")
-        m.d.sync += later.eq(value)
-        value = later
-    return value
-
-
 class Epilogue(wiring.Component):
-    """Takes groups of ``lanes`` sums: bias, requantise, add a residual, look up, write.
+    """Takes groups of ``lanes`` sums: :class:`~rtl.lanes.Lanes` make values of them, which may be
+    pooled or pass a softmax, and are written.
 
     A word begins when its tokens are there and its predecessor's last output is written, and then
     takes a group a cycle. A group is written :meth:`latency` cycles after it is taken. In a word
-    with ``softmax``, a row's groups go through the softmax unit, and the next row waits for it.
+    with ``softmax``, a row's groups go through the softmax unit, and the next row waits for it. In
+    a word with ``pool``, every second group is written, as the maxima of two.
 
     Members
     -------
@@ -42,18 +39,10 @@ class Epilogue(wiring.Component):
     store : writes
     stored : progress counter, groups written
     fetched, sent : progress counters of the fetch units, one per channel, and of the send unit
-    {bias,scale,table,exponent}_{enable,address,data} : load ports of the constant memories
+    {bias,scale,table,exponent}_{enable,address,data} : load ports of the constant memories, those
+        of :class:`~rtl.lanes.Lanes` and the exponentials of an int8 softmax
     """
 
-    bias_enable: Signal
-    bias_address: Signal
-    bias_data: Signal
-    scale_enable: Signal
-    scale_address: Signal
-    scale_data: Signal
-    table_enable: Signal
-    table_address: Signal
-    table_data: Signal
     exponent_enable: Signal
     exponent_address: Signal
     exponent_data: Signal
@@ -83,24 +72,11 @@ class Epilogue(wiring.Component):
         self._config, self._fields = config, fields
         self._init = {"bias": bias, "scale": scale, "table": table, "exponent": exponent}
         token = config.token_bits
-        self._widths = {
-            "bias": 32 * config.lanes,
-            "scale": scale_layout().size * config.lanes,
-            "table": 8,
-            "exponent": 32,
-        }
-        depths = {
-            "bias": config.bias_words,
-            "scale": config.scale_words,
-            "table": 256 * config.tables,
-            "exponent": 256 * config.exponents,
-        }
-        self._depths = depths
         load: dict = {}
-        for name, width in self._widths.items():
+        for name, width in self.widths(config).items():
             load |= {
                 f"{name}_enable": In(1),
-                f"{name}_address": In(bits_for(max(2, depths[name]))),
+                f"{name}_address": In(bits_for(max(2, self._depths(config)[name]))),
                 f"{name}_data": In(width),
             }
         super().__init__(
@@ -121,31 +97,30 @@ class Epilogue(wiring.Component):
             }
         )
 
-    CONSTANT_LATENCY = 2
     QUEUE_LATENCY = 2
+
+    @staticmethod
+    def widths(config: Config) -> dict[str, int]:
+        """Word width of each constant memory."""
+        exponent = {"exponent": 32} if config.element_bytes == 1 else {}
+        return constant_widths(config) | exponent
+
+    @staticmethod
+    def _depths(config: Config) -> dict[str, int]:
+        return constant_depths(config) | {"exponent": 256 * config.exponents}
 
     @classmethod
     def latency(cls, config: Config) -> int:
         """Cycles from taking a group to writing it, softmax apart."""
-        table = 2 if config.tables else 0
-        return cls.CONSTANT_LATENCY + Lane.latency(config) + table
+        return Lanes.latency(config) + (Pool2.LATENCY if config.pool else 0)
 
-    def _memory(self, m: Module, name: str, suffix: str = "", registered: bool = True) -> Memory:
-        config = self._config
-        ram = Memory(
-            self._widths[name],
-            depth=self._depths[name],
-            init=self._init[name],
-            writable=config.loadable or (name == "bias" and config.streamed),
-            registered=registered,
-        )
-        m.submodules[f"{name}_memory{suffix}"] = ram
-        m.d.comb += [
-            ram.write_enable.eq(getattr(self, f"{name}_enable")),
-            ram.write_address.eq(getattr(self, f"{name}_address")),
-            ram.write_data.eq(getattr(self, f"{name}_data")),
-        ]
-        return ram
+    @staticmethod
+    def softmax_latency(config: Config, groups: int) -> int:
+        """Cycles from writing the last of a row's ``groups``, were there no softmax, to writing it
+        with one; the groups before it are written ``lanes`` cycles apart."""
+        if config.element_bytes == 2:
+            return RowSoftmax.latency(config.lanes, groups)
+        return Softmax.latency(config, groups)
 
     def elaborate(self, platform):
         m = Module()
@@ -197,53 +172,50 @@ class Epilogue(wiring.Component):
         with m.Elif(busy != 0):
             m.d.sync += busy.eq(busy - 1)
 
-        bias, scale = self._memory(m, "bias"), self._memory(m, "scale")
+        m.submodules.lanes = values = Lanes(config, self._fields, init=self._init)
         m.d.comb += [
-            bias.read_address.eq(scatter.bias),
-            scale.read_address.eq(scatter.scale),
+            values.word.eq(self.i.payload),
+            values.sums.eq(queue.r_data),
+            values.bias.eq(scatter.bias),
         ]
-        sums = queue.r_data
-        for stage in range(self.CONSTANT_LATENCY):
-            later = Signal(wide * lanes, name=f"sums_{stage}", reset_less=True)
-            m.d.sync += later.eq(sums)
-            sums = later
+        for name in constant_widths(config):
+            for port in (f"{name}_enable", f"{name}_address", f"{name}_data"):
+                m.d.comb += getattr(values, port).eq(getattr(self, port))
+        if config.element_bytes == 1:
+            m.d.comb += values.scale.eq(scatter.scale)
+        if config.residual:
+            m.d.comb += values.residual.eq(self._residual(m, w, take, scatter))
 
-        parameters = Signal(parameters_layout())
-        for name in parameters_layout().members:
-            m.d.comb += parameters[name].eq(getattr(w, name))
-        residual = self._residual(m, w, take, scatter) if config.residual else None
-        outputs = Signal(8 * lanes)
-        unit = scale_layout().size
-        for lane in range(lanes):
-            m.submodules[f"lane_{lane}"] = Instance(
-                "lane",
-                i_clk=ClockSignal(),
-                i_rst=ResetSignal(),
-                i_accumulator=sums[wide * lane : wide * (lane + 1)],
-                i_bias=bias.read_data[32 * lane : 32 * (lane + 1)],
-                i_scale=scale.read_data[unit * lane : unit * (lane + 1)],
-                i_residual=0 if residual is None else residual[8 * lane : 8 * lane + 8],
-                i_parameters=parameters,
-                o_o=outputs[8 * lane : 8 * lane + 8],
-            )
-        if config.tables:
-            outputs = self._lookup(m, w, outputs)
-
-        count = Signal(bits_for(lanes + 1))
-        m.d.comb += count.eq(Mux(scatter.partial, w.tail + 1, lanes))
-        control = _delayed(m, Cat(count, scatter.store, take), self.latency(config), "store")
-        group = Signal(write_layout(config))
+        unit = config.element_bytes
+        count = Signal(bits_for(unit * lanes + 1))
+        m.d.comb += count.eq(Mux(scatter.partial, unit * (w.tail + 1), unit * lanes))
+        late = Lanes.latency(config)
+        control = delayed(m, Cat(count, scatter.store, take), late, "store", control=True)
+        layout = group_layout(
+            lanes, element_bits=config.element_bits, address_bits=config.address_bits
+        )
+        group = Signal(layout)
         m.d.comb += [
-            group.buffer.eq(w.buffer),
             group.count.eq(control[: len(count)]),
             group.address.eq(control[len(count) : -1]),
-            group.data.eq(outputs),
+            group.data.eq(values.o),
         ]
         valid = control[-1]
+        if config.pool:
+            m.submodules.pool = pool = Pool2(
+                lanes, element_bits=config.element_bits, address_bits=config.address_bits
+            )
+            m.d.comb += [pool.i.valid.eq(valid), pool.i.payload.eq(group), pool.on.eq(w.pool)]
+            group, valid = pool.o.payload, pool.o.valid
         if config.softmax_groups:
-            self._through_softmax(m, w, group, valid, take, pending)
-        else:
-            m.d.comb += [self.store.valid.eq(valid), self.store.payload.eq(group)]
+            group, valid = self._through_softmax(m, w, group, valid, take, pending)
+        m.d.comb += [
+            self.store.valid.eq(valid),
+            self.store.payload.buffer.eq(w.buffer),
+            self.store.payload.address.eq(group.address),
+            self.store.payload.count.eq(group.count),
+            self.store.payload.data.eq(group.data),
+        ]
         with m.If(self.store.valid):
             m.d.sync += self.stored.eq(self.stored + 1)
         with m.If(self.clear):
@@ -251,42 +223,35 @@ class Epilogue(wiring.Component):
         return m
 
     def _residual(self, m: Module, w, take, scatter) -> Signal:
-        """Read so late that the bytes meet the requantised sums."""
+        """Read so late that the second operands meet the requantised sums."""
         config = self._config
-        due = self.CONSTANT_LATENCY + Lane.RESIDUAL_DELAY - Crossbar.READ_LATENCY - 1
-        request = _delayed(m, Cat(scatter.residual, take & w.add), due, "residual_request")
+        due = Lanes.residual_delay(config) - Crossbar.READ_LATENCY - 1
+        wanted = w.add | w.multiply if config.multiply else w.add
+        request = delayed(
+            m, Cat(scatter.residual, take & wanted), due, "residual_request", control=True
+        )
         address = request[:-1]
         m.d.comb += [
             self.residual.valid.eq(request[-1]),
             self.residual.payload.buffer.eq(w.residual_buffer),
             self.residual.payload.address.eq(address),
         ]
-        place = _delayed(
-            m, address[: (config.word_bytes - 1).bit_length()], Crossbar.READ_LATENCY, "place"
+        place = delayed(
+            m,
+            address[: (config.word_bytes - 1).bit_length()],
+            Crossbar.READ_LATENCY,
+            "place",
+            control=True,
         )
-        residual = Signal(8 * config.lanes, reset_less=True)
+        residual = Signal(config.element_bits * config.lanes, reset_less=True)
         m.d.sync += residual.eq(self.residual_data >> (place << 3))
         return residual
 
-    def _lookup(self, m: Module, w, outputs: Signal) -> Signal:
-        """Two stages: a table memory per lane, then the choice whether the word wants it."""
-        looked_up = Signal(8 * self._config.lanes, reset_less=True)
-        for lane in range(self._config.lanes):
-            table = self._memory(m, "table", f"_{lane}", registered=False)
-            byte = outputs[8 * lane : 8 * lane + 8]
-            plain = Signal(8, name=f"plain_{lane}", reset_less=True)
-            m.d.comb += table.read_address.eq(Cat(byte ^ 0x80, w.table))
-            m.d.sync += plain.eq(byte)
-            m.d.sync += looked_up[8 * lane : 8 * lane + 8].eq(
-                Mux(w.table_on, table.read_data, plain)
-            )
-        return looked_up
-
-    def _through_softmax(self, m: Module, w, group, valid, take, pending) -> None:
-        """Rows of a softmax word pass through the unit; ``pending`` holds the next row back."""
+    def _through_softmax(self, m: Module, w, group, valid, take, pending):
+        """Rows of a softmax word pass through the unit; ``pending`` holds the next row back.
+        Returns the groups that are written instead."""
         config = self._config
-        m.submodules.softmax = softmax = Softmax(config)
-        exponents = self._memory(m, "exponent", registered=False)
+        softmax = self._row_softmax(m, w) if config.element_bytes == 2 else self._softmax(m, w)
         taken = Signal(bits_for(config.softmax_groups))
         ends = taken == w.row_groups
         with m.If(take & w.softmax):
@@ -299,8 +264,34 @@ class Epilogue(wiring.Component):
             softmax.i.valid.eq(valid & w.softmax),
             softmax.i.payload.eq(group),
             softmax.groups.eq(w.row_groups),
+        ]
+        chosen = Signal.like(softmax.i.payload)
+        m.d.comb += chosen.eq(Mux(w.softmax, softmax.o.payload, group))
+        return chosen, Mux(w.softmax, softmax.o.valid, valid)
+
+    def _softmax(self, m: Module, w) -> Softmax:
+        config = self._config
+        m.submodules.softmax = softmax = Softmax(config)
+        m.submodules.exponent_memory = exponents = Memory(
+            32,
+            depth=256 * config.exponents,
+            init=self._init["exponent"],
+            writable=config.loadable,
+            registered=False,
+        )
+        m.d.comb += [
+            exponents.write_enable.eq(self.exponent_enable),
+            exponents.write_address.eq(self.exponent_address),
+            exponents.write_data.eq(self.exponent_data),
             exponents.read_address.eq(Cat(softmax.difference, w.exponents)),
             softmax.exponent.eq(exponents.read_data),
-            self.store.valid.eq(Mux(w.softmax, softmax.o.valid, valid)),
-            self.store.payload.eq(Mux(w.softmax, softmax.o.payload, group)),
         ]
+        return softmax
+
+    def _row_softmax(self, m: Module, w) -> RowSoftmax:
+        config = self._config
+        m.submodules.softmax = softmax = RowSoftmax(
+            config.lanes, groups=config.softmax_groups, address_bits=config.address_bits
+        )
+        m.d.comb += softmax.fraction_bits.eq(w.fraction_bits)
+        return softmax

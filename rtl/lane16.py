@@ -23,7 +23,7 @@ def parameters_layout() -> data.StructLayout:
             "high": signed(16),
             "add": 1,
             "multiply": 1,
-            "shift_out": 5,
+            "shift_out": 6,
             "low_out": signed(16),
             "high_out": signed(16),
         }

@@ -22,7 +22,8 @@ class Scatter(wiring.Component):
     word : the epilogue's word in force
     step : a group is taken
     store, residual : byte addresses of the group's first output and second operand
-    bias, scale : words of the constant memories that belong to the group
+    bias, scale : words of the constant memories that belong to the group; ``scale`` where words
+        have one
     partial : the group lies at the edge that the word names, so maybe not full: ``edge`` 0 is the
         last group of a pixel, 1 the last pixel of a row, 2 the last row of pixels
     last : the group is the last of the word
@@ -39,14 +40,17 @@ class Scatter(wiring.Component):
 
     def __init__(self, config: Config, fields: Fields):
         self._config, self._fields = config, fields
+        scale: dict = {}
+        if "scale" in fields:
+            scale = {"scale": Out(bits_for(config.scale_words))}
         super().__init__(
-            {
+            scale
+            | {
                 "word": In(fields.width),
                 "step": In(1),
                 "store": Out(config.address_bits),
                 "residual": Out(config.address_bits),
                 "bias": Out(bits_for(config.bias_words)),
-                "scale": Out(bits_for(config.scale_words)),
                 "partial": Out(1),
                 "last": Out(1),
             }
@@ -122,7 +126,8 @@ class Scatter(wiring.Component):
         edges = [last_group & final_pass, ends_row, y == w.lines]
         m.d.comb += [
             self.bias.eq(w.bias + Mux(w.bias_step, index, 0)),
-            self.scale.eq(w.scale + Mux(w.scale_step, index, 0)),
             self.partial.eq(Choice(edges)[w.edge]),
         ]
+        if "scale" in self._fields:
+            m.d.comb += self.scale.eq(w.scale + Mux(w.scale_step, index, 0))
         return m

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
-from .crossbar import write_layout
+from .group import group_layout
 from .memory import Memory
 
 __all__ = ["Softmax"]
@@ -42,10 +42,11 @@ class Softmax(wiring.Component):
 
     def __init__(self, config: Config):
         self._config = config
+        self._layout = group_layout(config.lanes, element_bits=8, address_bits=config.address_bits)
         super().__init__(
             {
-                "i": In(stream.Signature(write_layout(config), always_ready=True)),
-                "o": Out(stream.Signature(write_layout(config), always_ready=True)),
+                "i": In(stream.Signature(self._layout, always_ready=True)),
+                "o": Out(stream.Signature(self._layout, always_ready=True)),
                 "groups": In(bits_for(max(2, config.softmax_groups))),
                 "difference": Out(8),
                 "exponent": In(32),
@@ -64,8 +65,8 @@ class Softmax(wiring.Component):
         config = self._config
         lanes = config.lanes
         entry_bits = bits_for(max(2, config.softmax_groups))
-        group = Signal(write_layout(config))
-        keep = Cat(group.buffer, group.address, group.count, group.data[: 8 * lanes])
+        group = Signal(self._layout)
+        keep = Cat(group.address, group.count, group.data)
         m.submodules.row = row = Memory(
             len(keep), depth=1 << entry_bits, registered=False, style="distributed"
         )
@@ -230,8 +231,8 @@ class Softmax(wiring.Component):
             self.done.eq(valid & end),
             self.o.valid.eq(valid),
         ]
-        out = Signal(write_layout(config))
-        place = [out.buffer, out.address, out.count]
+        out = Signal(self._layout)
+        place = [out.address, out.count]
         m.d.comb += [
             Cat(*place).eq(entry_late[:head]),
             out.data.eq(whole),

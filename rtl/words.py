@@ -85,6 +85,47 @@ def narrowed(fields: Fields, words: Iterable[Mapping[str, int]]) -> Fields:
     return result
 
 
+def _values8(config: Config) -> Fields:
+    """How the epilogue makes int8 of sums."""
+    byte, multiplier, shift = Field(8, signed=True), Field(31), Field(5)
+    return Fields(
+        scale=Field(bits_for(config.scale_words)),
+        scale_step=Field(1),
+        zero=byte,
+        low=byte,
+        high=byte,
+        even=Field(1),
+        zero_a=byte,
+        multiplier_a=multiplier,
+        shift_a=shift,
+        zero_b=byte,
+        multiplier_b=multiplier,
+        shift_b=shift,
+        multiplier_out=multiplier,
+        shift_out=shift,
+        zero_out=byte,
+        low_out=byte,
+        high_out=byte,
+        exponents=Field(bits_for(max(1, config.exponents))),
+    )
+
+
+def _values16() -> Fields:
+    """How the epilogue makes int16 of sums."""
+    value, shift = Field(16, signed=True), Field(6)
+    return Fields(
+        shift=shift,
+        low=value,
+        high=value,
+        multiply=Field(1),
+        shift_out=shift,
+        low_out=value,
+        high_out=value,
+        pool=Field(1),
+        fraction_bits=Field(4),
+    )
+
+
 def word_fields(config: Config) -> dict[str, Fields]:
     """The fields of each unit's words, as wide as ``config`` can use."""
     buffer = Field(config.buffer_bits)
@@ -93,10 +134,7 @@ def word_fields(config: Config) -> dict[str, Fields]:
     size = Field(config.address_bits)
     count = Field(16)
     token = Field(config.token_bits)
-    byte = Field(8, signed=True)
     element = Field(config.element_bits, signed=True)
-    multiplier = Field(31)
-    shift = Field(5)
     pass_words = Field(bits_for(config.patch_words))
     burst = Field(bits_for(config.rows * config.groups + 1))
     group = Field(bits_for(config.groups))
@@ -178,12 +216,6 @@ def word_fields(config: Config) -> dict[str, Fields]:
         lines=count,
         bias=Field(bits_for(config.bias_words)),
         bias_step=Field(1),
-        scale=Field(bits_for(config.scale_words)),
-        scale_step=Field(1),
-        zero=byte,
-        low=byte,
-        high=byte,
-        even=Field(1),
         table_on=Field(1),
         table=Field(bits_for(max(1, config.tables))),
         add=Field(1),
@@ -191,19 +223,7 @@ def word_fields(config: Config) -> dict[str, Fields]:
         residual_address=address,
         residual_pixel=step,
         residual_row=step,
-        zero_a=byte,
-        multiplier_a=multiplier,
-        shift_a=shift,
-        zero_b=byte,
-        multiplier_b=multiplier,
-        shift_b=shift,
-        multiplier_out=multiplier,
-        shift_out=shift,
-        zero_out=byte,
-        low_out=byte,
-        high_out=byte,
         softmax=Field(1),
-        exponents=Field(bits_for(max(1, config.exponents))),
         row_groups=Field(bits_for(max(2, config.softmax_groups))),
         buffer=buffer,
         address=address,
@@ -214,6 +234,7 @@ def word_fields(config: Config) -> dict[str, Fields]:
         sent=token,
         # tokens: beats of each channel
         **{numbered("fetched", channel): token for channel in range(config.channels)},
+        **(_values16() if config.element_bytes == 2 else _values8(config)),
     )
     fetch = Fields(
         region=Field(2),

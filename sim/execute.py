@@ -81,7 +81,7 @@ def execute(
     Parameters
     ----------
     inputs
-        Per run an int8 array for each of the graph's inputs.
+        Per run an array for each of the graph's inputs, int8 or int16.
     seeds
         Seed of the random stalls for each run; 0 or nothing for none.
     stores
@@ -116,18 +116,18 @@ def execute(
         for name in graph.inputs:
             script.load(bases[0] + schedule.offchip[name], np.ascontiguousarray(arrays[name]))
         for name in graph.outputs:
-            size = -(-graph.tensors[name].size // schedule.axi_bytes) * schedule.axi_bytes
+            size = -(-graph.tensors[name].bytes // schedule.axi_bytes) * schedule.axi_bytes
             script.fill(bases[1] + schedule.offchip[name], size, 0xA5)
         script.run(_bounds(schedule))
         for name in graph.outputs:
-            script.store(bases[1] + schedule.offchip[name], graph.tensors[name].size)
+            script.store(bases[1] + schedule.offchip[name], graph.tensors[name].bytes)
     answers = simulator.run(script, stores=stores)
     runs = []
     per_run = 1 + len(graph.outputs)
     for i in range(len(inputs)):
         counts, *stored = answers[i * per_run : (i + 1) * per_run]
         outputs = {
-            name: answer["data"].view(np.int8).reshape(graph.tensors[name].shape)
+            name: answer["data"].view(graph.tensors[name].dtype).reshape(graph.tensors[name].shape)
             for name, answer in zip(graph.outputs, stored, strict=True)
         }
         runs.append(

@@ -13,18 +13,24 @@ from gen.graph import (
     Add,
     Concat,
     Conv,
+    ConvTranspose,
     Graph,
+    Interpolate,
     Lookup,
     MatMul,
+    Multiply,
     Pad,
     Pool,
     Reshape,
+    RowSoftmax,
     Slice,
     Softmax,
     Task,
     Tensor,
     Transpose,
+    Upsample,
 )
+from gen.task_products import EQUAL_SCALES, INT16_MULTIPLIER
 
 __all__ = ["graphs", "random_inputs", "skips"]
 
@@ -45,6 +51,12 @@ KINDS = (
     + ("softmax", "pad", "concat", "transpose", "slice", "reshape")
 )
 
+KINDS16 = (
+    *(kind for kind in KINDS if kind != "averagepool"),
+    *("multiply", "multiply", "upsample", "conv_transpose"),
+)
+"""Of int16: averages have no hardware."""
+
 
 @dataclass
 class _Builder:
@@ -53,11 +65,16 @@ class _Builder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     wide: bool = False
+    bits: int = 8
 
-    def tensor(self, shape: tuple[int, ...]) -> Tensor:
+    def tensor(self, shape: tuple[int, ...], scale: float | None = None) -> Tensor:
         name = f"t{len(self.tensors)}"
-        zero = int(self.rng.integers(-128, 128))
-        self.tensors[name] = Tensor(name, shape, 0.1, zero)
+        if self.bits == 16:
+            scale = 2.0 ** -int(self.rng.choice((9, 12, 15))) if scale is None else scale
+            self.tensors[name] = Tensor(name, shape, scale, 0, bits=16)
+        else:
+            zero = int(self.rng.integers(-128, 128))
+            self.tensors[name] = Tensor(name, shape, 0.1, zero)
         return self.tensors[name]
 
     def name(self, kind: str) -> str:
@@ -67,7 +84,13 @@ class _Builder:
         return self.draw(st.integers(low, high))
 
     def scales(self, count: int, reduction: int) -> tuple[np.ndarray, np.ndarray]:
-        """Multipliers and shifts under which sums of ``reduction`` products spread over int8."""
+        """Multipliers and shifts under which sums of ``reduction`` products spread over int8, or
+        over int16, of which most have one shift for all outputs."""
+        if self.bits == 16:
+            dropped = 15 + round(np.log2(reduction) / 2) - self.rng.integers(-1, 3)
+            spread = self.rng.integers(0, 2, count) if self.rng.random() < 0.1 else 0
+            shifts = np.broadcast_to(1 - dropped - spread, (count,)).astype(np.int8)
+            return np.full(count, INT16_MULTIPLIER, np.int32), shifts
         count_here = 1 if self.rng.random() < 0.4 else count
         real = 2.0 / (74 * np.sqrt(reduction)) * self.rng.uniform(0.3, 2.0, count_here)
         if self.rng.random() < 0.1:
@@ -79,12 +102,16 @@ class _Builder:
 
     def even(self) -> bool:
         """Whether a task rounds halves to even."""
-        return bool(self.rng.random() < 0.5)
+        return self.bits == 8 and bool(self.rng.random() < 0.5)
 
     def clamp(self, zero: int) -> tuple[int, int]:
+        if self.bits == 16:
+            return (0, 32767) if self.rng.random() < 0.4 else (-32768, 32767)
         return (zero, 127) if self.rng.random() < 0.4 and zero < 127 else (-128, 127)
 
     def weights(self, shape: tuple[int, ...]) -> np.ndarray:
+        if self.bits == 16:
+            return self.rng.integers(-32768, 32768, shape).astype(np.int16)
         wide = self.rng.random() < 0.1
         low, high = (-255, 256) if wide and self.wide else (-128, 128)
         return self.rng.integers(low, high, shape).astype(np.int16)
@@ -117,7 +144,7 @@ class _Builder:
                 (x.name,),
                 y.name,
                 self.weights((outputs, kh, kw, c // groups)),
-                self.rng.integers(-2000, 2000, outputs).astype(np.int32),
+                self.bias(outputs),
                 multiplier,
                 shift,
                 stride,
@@ -126,6 +153,30 @@ class _Builder:
                 groups,
                 self.clamp(y.zero_point),
                 self.even(),
+            )
+        )
+
+    def bias(self, count: int) -> np.ndarray:
+        most = 2000 if self.bits == 8 else 1 << 29
+        return self.rng.integers(-most, most, count).astype(np.int32)
+
+    def conv_transpose(self, x: Tensor) -> None:
+        _, h, w, c = x.shape
+        kh, kw, outputs = self.integer(1, 3), self.integer(1, 3), self.integer(1, 6)
+        top, left = self.integer(0, min(kh, h) - 1), self.integer(0, min(kw, w) - 1)
+        y = self.tensor((1, h + kh - 1 - top, w + kw - 1 - left, outputs))
+        multiplier, shift = self.scales(outputs, kh * kw * c)
+        self.tasks.append(
+            ConvTranspose(
+                self.name("conv_transpose"),
+                (x.name,),
+                y.name,
+                self.weights((outputs, kh, kw, c)),
+                self.bias(outputs),
+                multiplier,
+                shift,
+                padding=(top, 0, left, 0),
+                clamp=self.clamp(0),
             )
         )
 
@@ -138,14 +189,20 @@ class _Builder:
             y = self.tensor(x.shape)
             multiplier, shift = self.scales(c, k * k * c)
             weights = self.weights((c, k, k, c))
-            bias = self.rng.integers(-2000, 2000, c).astype(np.int32)
-            padding = (k // 2,) * 4
+            padding, clamp = (k // 2,) * 4, self.tensors[y.name].limits
             self.tasks.append(
-                Conv(self.name("conv"), (last.name,), y.name, weights, bias, multiplier, shift,
-                     padding=padding, even=even)
+                Conv(self.name("conv"), (last.name,), y.name, weights, self.bias(c), multiplier,
+                     shift, padding=padding, clamp=clamp, even=even)
             )  # fmt: skip
             last = y
-        self.add(last, [x], even)
+        self.combine(last, x, even)
+
+    def combine(self, x: Tensor, other: Tensor, even: bool | None = None) -> None:
+        """The sum of two tensors; of int16 of different scales, their product."""
+        if x.scale != other.scale:
+            self.multiply(x, [other])
+        else:
+            self.add(x, [other], even)
 
     def matmul(self, x: Tensor) -> None:
         outputs = self.integer(1, 40)
@@ -157,7 +214,7 @@ class _Builder:
                 (x.name,),
                 y.name,
                 self.weights((outputs, x.shape[-1])),
-                self.rng.integers(-2000, 2000, outputs).astype(np.int32),
+                self.bias(outputs),
                 multiplier,
                 shift,
                 self.clamp(y.zero_point),
@@ -173,16 +230,19 @@ class _Builder:
         left, right = (self.integer(0, kernel[1] // 2) for _ in range(2))
         oh = (h + top + bottom - kernel[0]) // stride[0] + 1
         ow = (w + left + right - kernel[1]) // stride[1] + 1
-        y = Tensor(f"t{len(self.tensors)}", (1, oh, ow, c), x.scale, x.zero_point)
-        self.tensors[y.name] = y
+        y = self.same(x, (1, oh, ow, c))
         padding = (top, bottom, left, right)
-        task = Pool(self.name(mode), (x.name,), y.name, mode, kernel, stride, padding)
+        task = Pool(self.name(mode), (x.name,), y.name, mode, kernel, stride, padding, x.limits)
         self.tasks.append(replace(task, even=self.even()))
 
     def add(self, x: Tensor, others: list[Tensor], even: bool | None = None) -> None:
-        matching = [t for t in others if t.shape == x.shape]
+        matching = [t for t in others if t.shape == x.shape and t.scale == x.scale]
         other = self.draw(st.sampled_from(matching))
-        y = self.tensor(x.shape)
+        y = self.tensor(x.shape, other.scale)
+        if self.bits == 16:
+            operands, clamp = (x.name, other.name), self.clamp(0)
+            self.tasks.append(Add(self.name("add"), operands, y.name, *EQUAL_SCALES, clamp))
+            return
         pairs = []
         for low, high in ((0.3, 1.0), (0.3, 1.0), (2.0**-21, 2.0**-19)):
             fraction, exponent = np.frexp(self.rng.uniform(low, high) * 0.999)
@@ -191,17 +251,42 @@ class _Builder:
         operands, clamp = (x.name, other.name), self.clamp(y.zero_point)
         self.tasks.append(Add(self.name("add"), operands, y.name, *pairs, clamp, even))
 
+    def multiply(self, x: Tensor, others: list[Tensor]) -> None:
+        """By a tensor of the same shape, or of one channel."""
+        matching = [t for t in others if t.shape == x.shape or t.shape == (*x.shape[:-1], 1)]
+        other = self.draw(st.sampled_from(matching))
+        y, dropped = self.tensor(x.shape), int(self.rng.integers(12, 17))
+        operands = (x.name, other.name) if self.rng.random() < 0.5 else (other.name, x.name)
+        numbers = INT16_MULTIPLIER, 1 - dropped
+        task = Multiply(self.name("multiply"), operands, y.name, *numbers, clamp=self.clamp(0))
+        self.tasks.append(task)
+
+    def upsample(self, x: Tensor) -> None:
+        _, h, w, c = x.shape
+        factor = self.integer(2, 3)
+        y = self.same(x, (1, h * factor, w * factor, c))
+        self.tasks.append(Upsample(self.name("upsample"), (x.name,), y.name, factor))
+
     def same(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
-        y = Tensor(f"t{len(self.tensors)}", shape, x.scale, x.zero_point)
+        y = Tensor(f"t{len(self.tensors)}", shape, x.scale, x.zero_point, bits=x.bits)
         self.tensors[y.name] = y
         return y
 
     def lookup(self, x: Tensor) -> None:
         y = self.tensor(x.shape)
+        if self.bits == 16:
+            points = self.rng.integers(-32768, 32768, 257).astype(np.int16)
+            name = self.name("interpolate")
+            self.tasks.append(Interpolate(name, (x.name,), y.name, "random", points))
+            return
         table = self.rng.integers(-128, 128, 256).astype(np.int8)
         self.tasks.append(Lookup(self.name("lookup"), (x.name,), y.name, "random", table))
 
     def softmax(self, x: Tensor) -> None:
+        if self.bits == 16:
+            y, fraction = self.tensor(x.shape, 2.0**-15), int(-np.log2(x.scale))
+            self.tasks.append(RowSoftmax(self.name("softmax"), (x.name,), y.name, fraction))
+            return
         y = Tensor(f"t{len(self.tensors)}", x.shape, 1 / 256, -128)
         self.tensors[y.name] = y
         multiplier, left = int(self.rng.integers(1 << 30, 1 << 31)), int(self.rng.integers(20, 26))
@@ -222,7 +307,11 @@ class _Builder:
         def rest(t: Tensor) -> tuple[int, ...]:
             return t.shape[:axis] + t.shape[axis + 1 :]
 
-        fits = [t for t in others if len(t.shape) == 4 and rest(t) == rest(x)]
+        fits = [
+            t
+            for t in others
+            if len(t.shape) == 4 and rest(t) == rest(x) and (self.bits == 8 or t.scale == x.scale)
+        ]
         other = self.draw(st.sampled_from(fits))
         shape = list(x.shape)
         shape[axis] += other.shape[axis]
@@ -254,17 +343,18 @@ class _Builder:
             self.conv(x, kind)
         elif kind in ("maxpool", "averagepool"):
             self.pool(x, kind.removesuffix("pool"))
-        elif kind in ("add", "concat"):
+        elif kind in ("add", "concat", "multiply"):
             getattr(self, kind)(x, live)
         else:
             getattr(self, kind)(x)
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, wide: bool = False, most: int = 5) -> Graph:
+def graphs(draw: st.DrawFn, *, wide: bool = False, bits: int = 8, most: int = 5) -> Graph:
     """A graph of up to ``most`` steps on one input; ``wide`` allows weights with a zero point."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    b = _Builder(rng, draw, wide=wide)
+    b = _Builder(rng, draw, wide=wide, bits=bits)
+    kinds = KINDS if bits == 8 else KINDS16
     vector = draw(st.integers(0, 5)) == 0
     if vector:
         shape = (1, draw(st.integers(1, 96)))
@@ -277,7 +367,7 @@ def graphs(draw: st.DrawFn, *, wide: bool = False, most: int = 5) -> Graph:
         if len(x.shape) == 2:
             kind = draw(st.sampled_from(("matmul", "matmul", "lookup", "add", "softmax")))
         else:
-            kind = draw(st.sampled_from(KINDS))
+            kind = draw(st.sampled_from(kinds))
         count = len(b.tasks)
         b.step(kind, x, live)
         if len(b.tasks) > count:
@@ -299,10 +389,10 @@ def graphs(draw: st.DrawFn, *, wide: bool = False, most: int = 5) -> Graph:
 
 
 @st.composite
-def skips(draw: st.DrawFn, *, size: int) -> Graph:
-    """Equal tensors of up to ``size`` bytes each, four of which are alive at once: the first has to
-    leave where memory holds three."""
-    b = _Builder(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw)
+def skips(draw: st.DrawFn, *, size: int, bits: int = 8) -> Graph:
+    """Equal tensors of up to ``size`` elements each, four of which are alive at once: the first has
+    to leave where memory holds three."""
+    b = _Builder(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw, bits=bits)
     w, c = draw(st.integers(1, 5)), draw(st.integers(1, 12))
     h = max(1, size // (w * c))
     x = b.tensor((1, h, w, c))
@@ -313,17 +403,18 @@ def skips(draw: st.DrawFn, *, size: int) -> Graph:
         second = b.tensors[b.tasks[-1].output]
         b.block(second)
         b.block(b.tensors[b.tasks[-1].output])
-    b.add(b.tensors[b.tasks[-1].output], [early])
-    tail = draw(st.sampled_from(("", "softmax", "maxpool", "averagepool")))
+    b.combine(b.tensors[b.tasks[-1].output], early)
+    tails = ("", "softmax", "maxpool", "averagepool")
+    tail = draw(st.sampled_from(tails if bits == 8 else tails[:-1]))
     if tail:
         b.step(tail, b.tensors[b.tasks[-1].output], [])
     return Graph("skips", b.tensors, tuple(b.tasks), (x.name,), (b.tasks[-1].output,))
 
 
 def random_inputs(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """Int8 data for every input of ``graph``."""
+    """Data of any value for every input of ``graph``."""
     rng = np.random.default_rng(seed)
+    tensors = [graph.tensors[name] for name in graph.inputs]
     return {
-        name: rng.integers(-128, 128, graph.tensors[name].shape).astype(np.int8)
-        for name in graph.inputs
+        t.name: rng.integers(t.limits[0], t.limits[1] + 1, t.shape).astype(t.dtype) for t in tensors
     }

@@ -43,6 +43,18 @@ MACHINES = {
         rows=1, cols=4, depth=9, lanes=4, word_bytes=16, axi_bytes=16, channels=2,
         buffer_words=(20, 20, 20), weight_words=512, **_COMMON,
     ),
+    # int16: sums, products, interpolated tables and softmax of rows
+    "wide": Config(
+        rows=1, cols=6, depth=3, lanes=2, word_bytes=16, axi_bytes=8, element_bytes=2,
+        weight_bits=16, accumulator_bits=48, multiply=True,
+        buffer_words=(320, 320, 320), weight_words=1024, **_COMMON,
+    ),
+    # int16, two rows, little memory: weights come in blocks, tensors are spilled
+    "wide-rows": Config(
+        rows=2, cols=4, depth=1, lanes=1, word_bytes=8, axi_bytes=8, element_bytes=2,
+        weight_bits=16, accumulator_bits=48, multiply=True,
+        buffer_words=(96, 96, 96), weight_words=512, **_COMMON,
+    ),
 }  # fmt: skip
 
 

@@ -37,9 +37,9 @@ def _bins(schedule: Schedule) -> set[str]:
         if op.weights is not None and op.weights.shape[1] % g.depth:
             bins.add("partial depth")
         if op.residual is not None:
-            bins.add("residual addition")
+            bins.add("residual product" if op.residual.multiply else "residual addition")
         if op.weights is not None and op.residual is not None:
-            bins.add("fused addition")
+            bins.add("fused product" if op.residual.multiply else "fused addition")
         if op.table is not None:
             bins.add("lookup")
         if op.softmax is not None:
@@ -50,7 +50,7 @@ def _bins(schedule: Schedule) -> set[str]:
             bins.add("rows read while others are written")
         if op.even is not None:
             bins.add("halves to even" if op.even else "halves away from zero")
-        if np.any(op.shift > 0):
+        if np.any(op.shift > 0) and g.element_bytes == 1:
             bins.add("left shift")
     if len(schedule.phases) > 1:
         bins.add("several phases")
@@ -67,6 +67,10 @@ WANTED = {
     | {"halves to even", "halves away from zero"},
     "blocks": {"weights off chip", "fused addition", "rows read while others are written"},
     "scarce": {"spilled tensor", "residual addition", "weights off chip"},
+    "wide": {"partial columns", "partial lanes", "partial depth", "lookup", "softmax", "maximum"}
+    | {"residual addition", "residual product", "fused addition", "fused product"},
+    "wide-rows": {"partial rows", "weights off chip", "spilled tensor", "fused product"}
+    | {"rows read while others are written", "softmax"},
 }
 
 
@@ -75,9 +79,9 @@ def _property(name: str, examples: int, seed: int) -> Counter:
     machine, simulator = built(name)
     hit: Counter = Counter()
 
-    strategies = [graphs(wide=machine.config.weight_bits == 9, most=4 + seed)]
-    size = 320 if name == "scarce" else 160
-    strategies.append(skips(size=size))
+    bits = machine.config.element_bits
+    strategies = [graphs(wide=machine.config.weight_bits == 9, bits=bits, most=4 + seed)]
+    strategies.append(skips(size=320 if name in ("scarce", "wide-rows") else 160, bits=bits))
 
     @settings(
         max_examples=examples,

@@ -17,7 +17,7 @@ PARAMETERS = {
     "high": 16,
     "add": 1,
     "multiply": 1,
-    "shift_out": 5,
+    "shift_out": 6,
     "low_out": 16,
     "high_out": 16,
 }
@@ -94,7 +94,7 @@ async def corners(dut):
         for shift in (0, 1, 2, 7, 8, 15, 16, 23, 31, 32, 46, 47):
             g = np.random.default_rng(cocotb.RANDOM_SEED + shift)
             some = operands[:, g.permutation(operands.shape[1])[: 60 * LANES]]
-            p = mode | {"shift": shift, "shift_out": int(g.integers(32))} | WIDE
+            p = mode | {"shift": shift, "shift_out": int(g.integers(33))} | WIDE
             await check(dut, p, some)
 
 
@@ -126,7 +126,7 @@ async def random_operands(dut):
         residual = g.integers(-TOP - 1, TOP + 1, size) >> g.integers(16)
         p = modes()[count % len(modes())] | WIDE
         p["shift"] = int(g.integers(48)) if count % 4 == 0 else max(0, min(47, bits - 14))
-        p["shift_out"] = int(g.integers(32)) if count % 4 == 1 else int(g.integers(10, 17))
+        p["shift_out"] = int(g.integers(33)) if count % 4 == 1 else int(g.integers(10, 17))
         if count % 2:
             p |= {name: int(g.integers(-TOP - 1, TOP + 1)) for name in WIDE}
         if count % 4 == 3:
