@@ -86,14 +86,14 @@ def synthesis(
     """
     command = f"{FAMILIES[family].synth} -top {top}"
     if family.startswith("xc"):
-        command += " -noiopad"
+        command += " -noiopad -flatten"
     lines = [f"read_verilog -sv {' '.join(sources)}", f"{command} -run begin:check"]
     lines += ["tee -q -o cells.json stat -json"]
     outputs = ("cells.json",)
     if netlist:
         lines.append("write_json netlist.json")
         outputs += ("netlist.json",)
-    step = Step("synthesis", yosys("synth.ys"), (*sources, "synth.ys"), outputs, _passes(lines[0]))
+    step = Step("synthesis", yosys("synth.ys"), (*sources, "synth.ys"), outputs, _passes())
     return "\n".join(lines) + "\n", step
 
 
@@ -106,7 +106,7 @@ _LABELS = {
 }
 
 
-def _passes(_: str) -> Callable[[str], str | None]:
+def _passes() -> Callable[[str], str | None]:
     last: list[str] = []
 
     def words(line: str) -> str | None:

@@ -256,7 +256,7 @@ def _plain(name: str) -> str:
 
 
 def board(name: str) -> Board:
-    """The board of that name; case and punctuation do not count.
+    """The board of that name, or whose name alone begins so; case and punctuation do not count.
 
     Raises
     ------
@@ -265,8 +265,9 @@ def board(name: str) -> Board:
     """
     known = {_plain(key): one for key, one in BOARDS.items()}
     wanted = _plain(name)
-    if wanted in known:
-        return known[wanted]
+    begun = [key for key in known if wanted and key.startswith(wanted)]
+    if wanted in known or len(begun) == 1:
+        return known[wanted if wanted in known else begun[0]]
 
     def distance(key: str) -> float:
         return -difflib.SequenceMatcher(None, wanted, key).ratio()

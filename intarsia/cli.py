@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gen.errors import UserError
+from gen.errors import ToolError, UserError
 
 from .cli_silicon import COMMANDS
 
@@ -38,6 +38,9 @@ class _Commands(click.Group):
         except click.ClickException as error:
             _line(f"{error.format_message()} (see intarsia --help)")
             status = BAD_INPUT
+        except ToolError as error:
+            _line(error)
+            status = FAILED
         except SimulationError as error:
             _line(f"the simulation failed: {error}")
             status = FAILED

@@ -30,5 +30,51 @@ def boards() -> None:
     say("take a board's budget with: intarsia compile MODEL -o DIR --board NAME")
 
 
-COMMANDS = (boards,)
+@click.command()
+@click.argument("directory", type=click.Path())
+@click.option("--tool", required=True, help="yosys (area) or nextpnr (bitstream).")
+@click.option("--board", "board_name", help="The board; with yosys, its family is taken.")
+@click.option("--family", help="For yosys: xc7, xcu, xcup or ecp5.")
+@click.option("--core", is_flag=True, help="For nextpnr: the accelerator alone, no bitstream.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=1, help="Seeds to try [1].")
+@click.option("--clock", "clock_mhz", type=click.FloatRange(1, 1000), help="MHz to aim at.")
+def synth(
+    directory: str,
+    tool: str,
+    board_name: str | None,
+    family: str | None,
+    core: bool,
+    seeds: int,
+    clock_mhz: float | None,
+) -> None:
+    """Synthesise the design in DIRECTORY into a folder below it.
+
+    \b
+    Example:  intarsia synth build --tool yosys --family xc7
+              intarsia synth build --tool nextpnr --board ulx3s-85f
+    Status 1 if a tool fails; what was done is not done again.
+    """
+    from .synth import synthesise
+    from .terminal import progress, say, show
+
+    with progress() as tell:
+        done = synthesise(
+            directory,
+            tool,
+            board_name=board_name,
+            family=family,
+            core=core,
+            seeds=seeds,
+            clock_mhz=clock_mhz,
+            progress=tell,
+        )
+    show(done.title, ("resource", ">used", ">of"), done.rows)
+    for route in done.outcome.routes:
+        say(f"seed {route.seed}: {route.fmax_mhz:.2f} MHz")
+    if done.outcome.bitstream is not None:
+        say(f"bitstream: {done.outcome.bitstream}")
+    say(f"report:    {done.report}")
+
+
+COMMANDS = (boards, synth)
 """All of them."""

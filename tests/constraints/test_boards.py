@@ -26,12 +26,16 @@ def test_case_and_punctuation_of_a_name_do_not_count():
     assert board("KC-705") is BOARDS["kc705"]
 
 
+def test_the_beginning_of_a_name_suffices_where_it_is_the_only_one():
+    assert board("ulx3s") is BOARDS["ulx3s-85f"]
+    assert board("arty") is BOARDS["arty-a7-100t"]
+
+
 @pytest.mark.parametrize(
     ("name", "closest"),
     [
-        ("arty", "arty-a7-100t"),
         ("zcu102", "zcu104"),
-        ("ulx3s", "ulx3s-85f"),
+        ("u2", "u250"),
         ("alveo u250", "u250"),
     ],
 )
