@@ -1,0 +1,1 @@
+"""What unrolled layers are made of: matrices, adder graphs and their search, pipeline stages."""

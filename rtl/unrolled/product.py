@@ -1,0 +1,136 @@
+"""ConstantProduct: a matrix of constants times a vector, every row of its adder graph in place."""
+
+from collections.abc import Sequence
+from importlib import resources
+
+from amaranth import Instance, Module, Signal
+from amaranth.hdl import Shape
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .graph import AdderGraph, Operand
+from .graph import Shape as Bits
+
+__all__ = ["ROW", "ConstantProduct", "row_source"]
+
+ROW = "intarsia_row"
+"""The Verilog module of a row, which every emitted product needs beside it."""
+
+
+def row_source() -> str:
+    """Verilog of module :data:`ROW`; with ``INTARSIA_XILINX`` defined, as LUT6_2 and CARRY4."""
+    return resources.files("rtl.unrolled").joinpath("row.v").read_text()
+
+
+def _common(shapes: Sequence[Bits]) -> Shape:
+    """The narrowest shape that holds all ``shapes``."""
+    signed = any(s.signed for s in shapes)
+    return Shape(max(s.width + (signed and not s.signed) for s in shapes), signed)
+
+
+class ConstantProduct(wiring.Component):
+    """Products of a vector with a constant matrix, one vector a cycle.
+
+    Without ``stages`` a combinational block. Otherwise initiation interval 1 and latency
+    :attr:`latency`; never stalls, and what comes in always comes out.
+
+    Parameters
+    ----------
+    graph
+        What is computed.
+    stages
+        For each row, the number of registers between the inputs and its operands; a row comes no
+        earlier than its operands.
+    registered
+        Registers at inputs and outputs too; they count in the latency.
+
+    Members
+    -------
+    i : one value for each input, all in the widest's shape
+    o : one value for each output, all in the widest's shape
+
+    Raises
+    ------
+    ValueError
+        If there is not a stage for each row, or a row comes before one of its operands.
+    """
+
+    i: Signal
+    o: Signal
+
+    def __init__(
+        self, graph: AdderGraph, *, stages: Sequence[int] | None = None, registered: bool = False
+    ):
+        chosen = tuple(stages) if stages is not None else (0,) * len(graph.rows)
+        if len(chosen) != len(graph.rows):
+            raise ValueError(f"stages must be {len(graph.rows)} numbers, not {len(chosen)}")
+        n = len(graph.inputs)
+        for stage, row in zip(chosen, graph.rows, strict=True):
+            if any(o.value >= n and chosen[o.value - n] > stage for o in row.operands):
+                raise ValueError("a row must not come before its operands")
+        self._graph, self._registered = graph, registered
+        self._stages = (0,) * n + chosen
+        self._last = max((self._stages[o.value] for o in graph.outputs if o), default=0)
+        inputs = _common(graph.shapes[:n]) if n else Shape(1)
+        outputs = _common([graph.output_shape(k) for k in range(len(graph.outputs))])
+        super().__init__(
+            {
+                "i": In(data.ArrayLayout(inputs, n)),
+                "o": Out(data.ArrayLayout(outputs, len(graph.outputs))),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``i`` to ``o``."""
+        return self._last + 2 * self._registered
+
+    def elaborate(self, platform):
+        m = Module()
+        graph, n = self._graph, len(self._graph.inputs)
+        values: list[list[Signal]] = []  # per value, its copies stage by stage
+
+        def at(value: int, stage: int) -> Signal:
+            copies = values[value]
+            while len(copies) <= stage - self._stages[value]:
+                name = f"{copies[0].name}_{len(copies)}"
+                later = Signal(copies[0].shape(), name=name, reset_less=True)
+                m.d.sync += later.eq(copies[-1])
+                copies.append(later)
+            return copies[stage - self._stages[value]]
+
+        for k in range(n):
+            shape = graph.shapes[k]
+            value = Signal(Shape(shape.width, shape.signed), name=f"x{k}", reset_less=True)
+            (m.d.sync if self._registered else m.d.comb).__iadd__(value.eq(self.i[k]))
+            values.append([value])
+        for index, row in enumerate(graph.rows):
+            shape = graph.shapes[n + index]
+            y = Signal(Shape(shape.width, shape.signed), name=f"r{index}")
+            values.append([y])
+            if shape.width:
+                operands = [(at(o.value, self._stages[n + index]), o) for o in row.operands]
+                m.submodules[f"row{index}"] = self._row(index, operands, y)
+        for k, o in enumerate(graph.outputs):
+            value = at(o.value, self._last) << o.shift if o is not None else 0
+            (m.d.sync if self._registered else m.d.comb).__iadd__(self.o[k].eq(value))
+        return m
+
+    def _row(self, index: int, operands: list[tuple[Signal, Operand]], y: Signal) -> Instance:
+        graph = self._graph
+        parameters = {"WIDTH": len(y), "BASE": graph.base(index), "COUNT": len(operands)}
+        ports = {}
+        for name, (signal, operand) in zip("abc", operands, strict=False):
+            parameters |= {
+                f"WIDTH_{name.upper()}": len(signal),
+                f"SHIFT_{name.upper()}": operand.shift,
+                f"SIGNED_{name.upper()}": int(signal.shape().signed),
+                f"NEGATED_{name.upper()}": int(operand.negated),
+            }
+            ports[f"i_{name}"] = signal
+        for name in "abc"[len(operands) :]:
+            parameters[f"WIDTH_{name.upper()}"] = 1
+            ports[f"i_{name}"] = 0
+        return Instance(
+            ROW, **{f"p_{key}": value for key, value in parameters.items()}, **ports, o_y=y
+        )

@@ -1,0 +1,95 @@
+// One row of an adder graph: y = ±(a << SHIFT_A) ± (b << SHIFT_B) ± (c << SHIFT_C), cut to WIDTH bits.
+// Bits below BASE are those of the operand that reaches there, which is then not negated.
+module intarsia_row #(
+  parameter WIDTH = 8, BASE = 0,
+  parameter WIDTH_A = 8, SHIFT_A = 0, SIGNED_A = 0, NEGATED_A = 0,
+  parameter WIDTH_B = 8, SHIFT_B = 0, SIGNED_B = 0, NEGATED_B = 0,
+  parameter WIDTH_C = 8, SHIFT_C = 0, SIGNED_C = 0, NEGATED_C = 0,
+  parameter COUNT = 3
+) (
+  input [WIDTH_A-1:0] a,
+  input [WIDTH_B-1:0] b,
+  input [WIDTH_C-1:0] c,
+  output [WIDTH-1:0] y
+);
+  localparam MOST = WIDTH + WIDTH_A + WIDTH_B + WIDTH_C + SHIFT_A + SHIFT_B + SHIFT_C;
+  wire [MOST-1:0] wide_a = {{(MOST-WIDTH_A){SIGNED_A ? a[WIDTH_A-1] : 1'b0}}, a} << SHIFT_A;
+  wire [MOST-1:0] wide_b = {{(MOST-WIDTH_B){SIGNED_B ? b[WIDTH_B-1] : 1'b0}}, b} << SHIFT_B;
+  wire [MOST-1:0] wide_c = {{(MOST-WIDTH_C){SIGNED_C ? c[WIDTH_C-1] : 1'b0}}, c} << SHIFT_C;
+  wire [WIDTH-1:0] low = wide_a[WIDTH-1:0] | (COUNT > 1 ? wide_b[WIDTH-1:0] : {WIDTH{1'b0}})
+                       | (COUNT > 2 ? wide_c[WIDTH-1:0] : {WIDTH{1'b0}});
+  generate
+    if (BASE > 0) begin : wires
+      assign y[(BASE < WIDTH ? BASE : WIDTH)-1:0] = low[(BASE < WIDTH ? BASE : WIDTH)-1:0];
+    end
+    if (BASE < WIDTH) begin : cells
+      wire [WIDTH-1:BASE] p = wide_a[WIDTH-1:BASE];
+      wire [WIDTH-1:BASE] q = wide_b[WIDTH-1:BASE];
+      wire [WIDTH-1:BASE] r = wide_c[WIDTH-1:BASE];
+`ifdef INTARSIA_XILINX
+      localparam NEGATIVES = NEGATED_A + (COUNT > 1 ? NEGATED_B : 0) + (COUNT > 2 ? NEGATED_C : 0);
+      localparam THREE = COUNT > 2 || NEGATIVES > 1;
+      // A negated operand is its complement and 1. No carry is a constant, since mappers then put
+      // inverters behind the lowest cell. With three operands the first 1 turns over the lowest
+      // cell's select. Otherwise that cell stays apart and starts the chain behind it: its second
+      // output is the carry, and with two negated operands the other carry is a constant majority.
+      localparam APART = NEGATIVES > 1 || (NEGATIVES == 1 && !THREE);
+      localparam CELLS = WIDTH - BASE;
+      localparam CHAINS = (CELLS - APART + 3) / 4;
+      // Where all operands are natural numbers, the bit behind the highest cell is its carry.
+      localparam TOP_A = WIDTH_A + SHIFT_A;
+      localparam TOP_B = COUNT > 1 ? WIDTH_B + SHIFT_B : 0;
+      localparam TOP_C = COUNT > 2 ? WIDTH_C + SHIFT_C : 0;
+      localparam TOP_AB = TOP_A > TOP_B ? TOP_A : TOP_B;
+      localparam NATURAL = !SIGNED_A && !(COUNT > 1 && SIGNED_B) && !(COUNT > 2 && SIGNED_C) && NEGATIVES == 0;
+      localparam END = NATURAL ? (TOP_AB > TOP_C ? TOP_AB : TOP_C) + (COUNT > 2) - BASE : CELLS;
+      localparam [31:0] IN_A = NEGATED_A ? 32'h55555555 : 32'hAAAAAAAA;
+      localparam [31:0] IN_B = COUNT < 2 ? 32'h0 : NEGATED_B ? 32'h33333333 : 32'hCCCCCCCC;
+      localparam [31:0] IN_C = COUNT < 3 ? 32'h0 : NEGATED_C ? 32'h0F0F0F0F : 32'hF0F0F0F0;
+      localparam [31:0] IN_M = THREE ? 32'hFF00FF00 : 32'h0;
+      localparam [31:0] SUM = IN_A ^ IN_B ^ IN_C ^ IN_M;
+      localparam [31:0] MAJORITY = (IN_A & IN_B) | (IN_A & IN_C) | (IN_B & IN_C);
+      wire [CELLS-1:0] majority, entering;
+      wire [4*CHAINS+APART:0] select, data, result, carry;
+      assign entering[0] = 1'b0;
+      if (CELLS > 1) begin : chained
+        assign entering[CELLS-1:1] = {majority[CELLS-2:0]} | (NEGATIVES > 1);
+      end
+      genvar i;
+      for (i = 0; i < 4 * CHAINS + APART; i = i + 1) begin : bits
+        if (i >= CELLS || i >= END) begin : none
+          assign select[i] = 1'b0;
+          assign data[i] = 1'b0;
+          if (i < CELLS) assign majority[i] = 1'b0;
+        end else begin : digit
+          localparam TURNED = i == 0 && NEGATIVES == 1;
+          wire second = COUNT > 1 ? q[i+BASE] : 1'b0;
+          wire third = COUNT > 2 ? r[i+BASE] : 1'b0;
+          LUT6_2 #(.INIT({TURNED ? ~SUM : SUM, THREE ? MAJORITY : TURNED ? IN_A | IN_B : IN_A})) lut (
+            .I0(p[i+BASE]), .I1(second), .I2(third), .I3(entering[i]), .I4(1'b0), .I5(1'b1),
+            .O5(majority[i]), .O6(select[i])
+          );
+          assign data[i] = TURNED && THREE ? 1'b1 : THREE ? entering[i] : majority[i];
+        end
+      end
+      if (APART) begin : apart
+        assign result[0] = select[0];
+      end
+      for (i = 0; i < CHAINS; i = i + 1) begin : chains
+        localparam AT = 4 * i + APART;
+        if (i == 0)
+          CARRY4 chain (.CI(1'b0), .CYINIT(APART ? majority[0] : 1'b0), .DI(data[AT+3:AT]), .S(select[AT+3:AT]),
+                        .O(result[AT+3:AT]), .CO(carry[AT+4:AT+1]));
+        else
+          CARRY4 chain (.CI(carry[AT]), .CYINIT(1'b0), .DI(data[AT+3:AT]), .S(select[AT+3:AT]),
+                        .O(result[AT+3:AT]), .CO(carry[AT+4:AT+1]));
+      end
+      assign y[WIDTH-1:BASE] = result[CELLS-1:0];
+`else
+      wire [WIDTH-1:BASE] two = COUNT < 2 ? (NEGATED_A ? -p : p)
+                              : NEGATED_A ? (NEGATED_B ? -p - q : q - p) : (NEGATED_B ? p - q : p + q);
+      assign y[WIDTH-1:BASE] = COUNT < 3 ? two : NEGATED_C ? two - r : two + r;
+`endif
+    end
+  endgenerate
+endmodule
