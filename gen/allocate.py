@@ -69,8 +69,9 @@ class _Allocator:
         outputs: Sequence[str],
         capacities: Sequence[int],
         align: int,
+        homes: Mapping[str, int],
     ):
-        self.operations, self.align = operations, align
+        self.operations, self.align, self.homes = operations, align, homes
         self.sizes = {n: -(-size // align) * align for n, size in storages.items()}
         self.inputs, self.outputs, self.capacities = inputs, outputs, capacities
         self.stays: list[_Stay] = []
@@ -83,24 +84,30 @@ class _Allocator:
             if op.residual is not None:
                 other = op.residual.place.storage
                 names.append(other)
+            if op.residual is not None and not homes:
                 self.pairs[other].add(op.window.storage)
                 self.pairs[op.window.storage].add(other)
             for name in names:
                 self.uses[name].append(i)
 
     def _gap(self, buffer: int, size: int) -> int | None:
-        """The lowest free address of ``size`` bytes."""
-        taken = sorted(
-            (self.stays[i].address, self.stays[i].size)
-            for i in self.here.values()
-            if self.stays[i].buffer == buffer
-        )
+        """The lowest free address of ``size`` bytes; with homes, never used before if possible."""
+        here = [self.stays[i] for i in self.here.values()]
+        fresh = self._between(buffer, size, self.stays) if self.homes else None
+        return self._between(buffer, size, here) if fresh is None else fresh
+
+    def _between(self, buffer: int, size: int, stays: Sequence[_Stay]) -> int | None:
+        taken = sorted((s.address, s.size) for s in stays if s.buffer == buffer)
         at = 0
         for address, length in taken:
             if address - at >= size:
                 return at
             at = max(at, address + length)
         return at if at + size <= self.capacities[buffer] else None
+
+    def _homes(self, name: str) -> Sequence[int]:
+        """Buffers in which a storage may lie."""
+        return (self.homes[name],) if self.homes else range(len(self.capacities))
 
     def _choose(self, name: str, now: int) -> tuple[int, int] | None:
         size = self.sizes[name]
@@ -112,7 +119,7 @@ class _Allocator:
         residual = op.residual.place.storage if op is not None and op.residual else None
         shy = self.stays[self.here[residual]].buffer if residual in self.here else None
         choices = []
-        for buffer in range(len(self.capacities)):
+        for buffer in self._homes(name):
             address = self._gap(buffer, size)
             if buffer not in barred and address is not None:
                 peak = max(
@@ -126,7 +133,13 @@ class _Allocator:
 
     def _place(self, name: str, now: int, needed: set[str], fetched: bool) -> None:
         while (choice := self._choose(name, now)) is None:
-            victims = [n for n in self.here if n not in needed and n not in self._unfinished(now)]
+            barred = needed | self._unfinished(now)
+            homes = self._homes(name)
+            victims = [
+                n
+                for n, life in self.here.items()
+                if n not in barred and self.stays[life].buffer in homes
+            ]
             if not victims:
                 raise self._too_small(now, needed | {name})
             victim = max(victims, key=lambda n: min(u for u in self.uses[n] if u >= now))
@@ -193,17 +206,22 @@ def allocate(
     outputs: Sequence[str],
     capacities: Sequence[int],
     align: int,
+    homes: Mapping[str, int],
 ) -> Allocation:
     """Places every storage for every stretch of operations in which it is needed on chip.
 
     First fit within a buffer; of the buffers, the one that grows least. Where nothing fits, the
     storage whose next use is farthest away leaves (Belady 1966), to be fetched again for that use.
-    The two operands of an addition get different buffers.
+    The two operands of an addition get different buffers. With ``homes``, they need not, and no
+    byte is used twice as long as there are others: several cores work at once, and one that reuses
+    what another reads must wait for it.
 
     Parameters
     ----------
     capacities
         Bytes of each buffer.
+    homes
+        The buffer in which each storage must lie; empty for any.
     align
         Addresses and sizes are multiples of this many bytes.
 
@@ -212,4 +230,4 @@ def allocate(
     UserError
         Naming the task whose operands do not fit at once, and what would suffice.
     """
-    return _Allocator(operations, storages, inputs, outputs, capacities, align).run()
+    return _Allocator(operations, storages, inputs, outputs, capacities, align, homes).run()

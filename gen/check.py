@@ -1,5 +1,7 @@
 """Proof that a schedule keeps what the hardware relies on."""
 
+from collections.abc import Mapping
+
 from rtl.config import TENSORS
 
 from .errors import UserError
@@ -38,9 +40,8 @@ def _within(schedule: Schedule) -> None:
 
 def _uses(schedule: Schedule) -> None:
     """Phases use storages that are alive, stay inside them, and read from different buffers."""
-    g = schedule.geometry
     for i, phase in enumerate(schedule.phases):
-        op = phase.operation
+        op, g = phase.operation, schedule.geometry(phase)
         for unit, index, storage in (
             ("gather", phase.source, op.window.storage),
             ("epilogue", phase.residual, op.residual.place.storage if op.residual else ""),
@@ -59,7 +60,8 @@ def _uses(schedule: Schedule) -> None:
             _fail(phase, "epilogue", f"writes outside '{sink.storage}'")
         source = schedule.lifetimes[phase.source]
         second = None if phase.residual is None else schedule.lifetimes[phase.residual]
-        if second is not None and second.buffer == source.buffer:
+        alone = len(schedule.cores) == 1
+        if alone and second is not None and second.buffer == source.buffer:
             _fail(phase, "epilogue", "reads its second operand from the buffer being gathered")
         for low, high in op.window.spans():
             if high > low and (low < 0 or high * g.element_bytes > source.size):
@@ -72,7 +74,7 @@ def _uses(schedule: Schedule) -> None:
 
 def _order(schedule: Schedule) -> None:
     """Data are waited for, what is still needed is not overwritten, and counts are reachable."""
-    g, size = schedule.geometry, schedule.word_bytes
+    size, unit = schedule.word_bytes, schedule.element_bytes
     latest = completed(schedule, len(schedule.phases))
     spilled_by: dict[int, int] = {}
     for number, send in enumerate(schedule.sends, start=1):
@@ -81,58 +83,98 @@ def _order(schedule: Schedule) -> None:
             if inside and life.buffer == send.buffer and life.storage == send.name:
                 first = (send.address - life.address) // size
                 last = -(-(send.address - life.address + send.beats * schedule.axi_bytes) // size)
+                if not life.fetched and send.producer != _writer(schedule, index):
+                    _fail(None, "send", f"'{send.name}' waits for a core that does not write it")
                 if send.stored < latest[index][first:last].max(initial=0):
                     _fail(None, "send", f"'{send.name}' leaves before it is written")
                 spilled_by[index] = number
     latest = completed(schedule, 0)
+    # Groups that each core has stored, and words that it has gathered, before a phase.
+    stored, gathered = [0] * len(schedule.cores), [0] * len(schedule.cores)
     for i, phase in enumerate(schedule.phases):
-        if i:
-            before = schedule.phases[i - 1]
-            written(latest[before.sink], before.operation, g, before.stored_before, size)
         op, tokens = phase.operation, phase.gather
         life = schedule.lifetimes[phase.source]
-        if tokens.fetched != life.fetched:
+        writer = None if life.fetched else _writer(schedule, phase.source)
+        if tokens.producer != writer:
             _fail(phase, "gather", f"waits for the wrong producer of '{life.storage}'")
         spans = op.window.spans()
         for y in op.window.touched_rows():
-            low, high = (g.element_bytes * n for n in spans[y])
+            low, high = (unit * n for n in spans[y])
             if high <= low:
                 continue
             needed = int(latest[phase.source][low // size : (high - 1) // size + 1].max())
             waited = min(tokens.need + tokens.step * y, tokens.limit)
             if waited < needed:
                 _fail(phase, "gather", f"reads row {y} of '{life.storage}' before it is written")
-            if not life.fetched and waited > phase.stored_before:
+            if writer is not None and waited > stored[writer]:
                 _fail(phase, "gather", f"waits for {waited} groups, which only come after it")
-        if tokens.start > phase.stored_before:
+        if tokens.start > stored[phase.core]:
             _fail(phase, "gather", f"waits for {tokens.start} groups, which only come after it")
         if phase.residual is not None:
             other = schedule.lifetimes[phase.residual]
             needed = int(latest[phase.residual].max())
-            waited = phase.epilogue.fetched[TENSORS] if other.fetched else phase.epilogue.stored
+            waited = phase.epilogue.fetched[TENSORS]
+            if not other.fetched:
+                waited = phase.epilogue.stored[_writer(schedule, phase.residual)]
             if waited < needed:
                 _fail(phase, "epilogue", f"adds '{other.storage}' before it is there")
-        if phase.epilogue.stored > phase.stored_before:
-            _fail(phase, "epilogue", "waits for groups that only come after it")
-        sink = schedule.lifetimes[phase.sink]
-        for index, other in enumerate(schedule.lifetimes[: phase.sink]):
-            if not sink.shares(other):
-                continue
-            if spilled_by.get(index, 0) > phase.epilogue.sent and sink.first == i:
-                _fail(phase, "epilogue", f"overwrites '{other.storage}' before it has left")
-            landed = int(latest[index].max()) if other.fetched else 0
-            if landed > phase.epilogue.fetched[TENSORS] and sink.first == i:
-                _fail(phase, "epilogue", f"overwrites '{other.storage}' before it has landed")
+        epilogue = phase.epilogue
+        for what, wanted, there in (
+            ("groups", epilogue.stored, stored),
+            ("words of a gather unit", epilogue.gathered, gathered),
+        ):
+            if any(n > most for n, most in zip(wanted, there, strict=True)):
+                _fail(phase, "epilogue", f"waits for {what} that only come after it")
+        if schedule.lifetimes[phase.sink].first == i:
+            _overwrites(schedule, phase, latest, spilled_by)
+        if phase.stored_before != stored[phase.core]:
+            _fail(
+                phase, "epilogue", f"begins at group {phase.stored_before}, not where its core is"
+            )
+        written(latest[phase.sink], op, schedule.geometry(phase), stored[phase.core], size)
+        stored[phase.core] = phase.stored
+        gathered[phase.core] += 1
+
+
+def _overwrites(schedule: Schedule, phase: Phase, latest, spilled_by: Mapping[int, int]) -> None:
+    """What lay where a phase writes has left, has landed, and is read by nobody any more."""
+    sink = schedule.lifetimes[phase.sink]
+    shared = {n for n, o in enumerate(schedule.lifetimes[: phase.sink]) if sink.shares(o)}
+    for index in shared:
+        other = schedule.lifetimes[index]
+        if spilled_by.get(index, 0) > phase.epilogue.sent:
+            _fail(phase, "epilogue", f"overwrites '{other.storage}' before it has left")
+        landed = int(latest[index].max()) if other.fetched else 0
+        if landed > phase.epilogue.fetched[TENSORS]:
+            _fail(phase, "epilogue", f"overwrites '{other.storage}' before it has landed")
+    gathered = [0] * len(schedule.cores)
+    for earlier in schedule.phases:
+        if earlier is phase:
+            break
+        core = earlier.core
+        gathered[core] += 1
+        if core == phase.core:
+            continue
+        late = {earlier.residual, earlier.sink} & shared and (
+            phase.epilogue.stored[core] < earlier.stored
+        )
+        if late or (earlier.source in shared and phase.epilogue.gathered[core] < gathered[core]):
+            _fail(phase, "epilogue", f"overwrites what '{earlier.operation.name}' still uses")
+
+
+def _writer(schedule: Schedule, life: int) -> int:
+    """The core that writes a lifetime."""
+    return next((p.core for p in schedule.phases if p.sink == life), -1)
 
 
 def check(schedule: Schedule) -> None:
     """Raise :class:`UserError` naming the phase and the unit that break a rule.
 
     The rules: lifetimes lie in their buffers and never overlap in space and time; operands are
-    alive where they are used, and the two of an addition lie in different buffers; rows are read,
-    operands added and results sent only after they are written, nothing is overwritten that is
-    still to leave or to land; and no unit waits for what only comes after it, so that the units,
-    each in the order of its program, cannot deadlock.
+    alive where they are used, and on a single core the two of an addition lie in different buffers;
+    rows are read, operands added and results sent only after they are written, nothing is
+    overwritten that is still to leave, to land or to be read by another core; and no unit waits for
+    what only comes after it, so that the units, each in the order of its program, cannot deadlock.
     """
     _within(schedule)
     _uses(schedule)

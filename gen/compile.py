@@ -13,7 +13,7 @@ from .graph import Graph
 from .lower import lower
 from .machine import Machine, specialise
 from .operation import Geometry, Operation
-from .plan import Room, plan
+from .plan import Room, Site, plan
 from .program import Program, config_for, program
 from .schedule import Schedule
 from .target import Target
@@ -59,15 +59,14 @@ def _planner(
     def attempt(room: Room, streamed: bool, channels: int) -> Schedule:
         return plan(
             graph.name,
-            lowered.operations,
+            [(op, 0) for op in lowered.operations],
             lowered.storages,
             inputs=graph.inputs,
             outputs=graph.outputs,
-            geometry=geometry,
+            sites=(Site(geometry, weight_bits),),
             word_bytes=word_bytes,
             axi_bytes=axi_bytes,
             room=room,
-            weight_bits=weight_bits,
             streamed=streamed,
             channels=channels,
         )
@@ -95,7 +94,7 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
     failure: UserError | None = None
     for count in (BUFFERS, BUFFERS + 1):
         try:
-            free = attempt(Room((plenty,) * count, resident), False, 1)
+            free = attempt(Room((plenty,) * count, (resident,)), False, 1)
         except UserError as error:
             failure = error
             continue
@@ -110,7 +109,7 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
             try:
                 streamed = words < resident
                 channels = target.channels if streamed else 1
-                result = attempt(Room(buffers, words), streamed, channels)
+                result = attempt(Room(buffers, (words,)), streamed, channels)
             except UserError as error:
                 failure = error
                 continue
@@ -142,7 +141,7 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = Tr
     sizes = config.word_bytes, config.axi_bytes, config.weight_bits
     _, attempt = _planner(graph, geometry, *sizes, fuse)
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)
-    return attempt(Room(buffers, config.weight_words), streamed, config.channels)
+    return attempt(Room(buffers, (config.weight_words,)), streamed, config.channels)
 
 
 def machine_for(schedule: Schedule, compiled: Program, *, memory: str, throttled: bool) -> Machine:
@@ -244,7 +243,7 @@ def _sufficient(graph: Graph, target: Target, shapes: Sequence[Geometry]) -> int
 
 def _better(made: Compiled, best: Compiled) -> bool:
     """Fewer cycles; but fewer lanes where they cost less than a two-hundredth of the cycles."""
-    ours, theirs = made.schedule.geometry.lanes, best.schedule.geometry.lanes
+    ours, theirs = made.schedule.cores[0].geometry.lanes, best.schedule.cores[0].geometry.lanes
     gain = best.prediction.cycles - made.prediction.cycles
     margin = best.prediction.cycles // 200
     return gain > (margin if ours > theirs else -margin if ours < theirs else 0)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from rtl.accelerator import Accelerator, Contents
-from rtl.config import Config
+from rtl.accelerator import Accelerator, Contents, CoreContents
+from rtl.config import Config, numbered
 from rtl.fetch import TENSOR
 from rtl.words import Fields, narrowed, word_fields
 
@@ -31,17 +32,15 @@ class Machine:
         """Its circuit."""
         if self.program is None:
             return Accelerator(self.config, fields=self.fields)
-        c = self.program.constants
         contents = Contents(
             programs={
                 unit: [self.fields[unit].pack(word) for word in words]
                 for unit, words in wrapped(self.program, self.config).items()
             },
-            weights=c.weights,
-            bias=c.biases,
-            scale=c.scales,
-            table=c.tables,
-            exponent=c.exponent_words,
+            cores=tuple(
+                CoreContents(c.weights, c.biases, c.scales, c.tables, c.exponent_words)
+                for c in self.program.constants
+            ),
         )
         return Accelerator(self.config, fields=self.fields, contents=contents)
 
@@ -53,7 +52,7 @@ class Machine:
         UserError
             If the machine is too small for the program, naming the memory.
         """
-        config, c = self.config, program.constants
+        config = self.config
         widths = Accelerator.load_widths(config, self.fields)
         selects = {name: place for place, name in enumerate(widths)}
         images: dict[str, Sequence[int]] = {}
@@ -62,13 +61,19 @@ class Machine:
                 images[unit] = [self.fields[unit].pack(word) for word in words]
             except ValueError as error:
                 raise UserError(f"the machine cannot run the program: {unit}: {error}") from None
-        images |= {"weights": c.weights, "bias": c.biases, "scale": c.scales}
-        images |= {"table": c.tables, "exponent": c.exponent_words}
-        images = {name: words for name, words in images.items() if name in widths}
         depths = dict.fromkeys(config.units, config.program_words)
-        depths |= {"weights": config.weight_words, "bias": config.bias_words}
-        depths |= {"scale": config.scale_words, "table": 256 * config.tables}
-        depths |= {"exponent": 256 * config.exponents}
+        for index, (core, c) in enumerate(zip(config.cores, program.constants, strict=True)):
+            memories = {
+                "weights": (c.weights, core.weight_words),
+                "bias": (c.biases, core.bias_words),
+                "scale": (c.scales, core.scale_words),
+                "table": (c.tables, 256 * core.tables),
+                "exponent": (c.exponent_words, 256 * core.exponents),
+            }
+            for name, (image, depth) in memories.items():
+                images[numbered(name, index)] = image
+                depths[numbered(name, index)] = depth
+        images = {name: words for name, words in images.items() if name in widths}
         for name, words in images.items():
             if len(words) > depths[name]:
                 raise UserError(
@@ -87,18 +92,25 @@ def wrapped(program: Program, config: Config) -> dict[str, tuple[Word, ...]]:
     """The program's words with addresses and tokens modulo their widths in the machine."""
     widths = {"address": config.address_bits, "need": config.token_bits}
     wrapped = {name: 1 << width for name, width in widths.items()}
-    gather = tuple(
-        w | {n: w[n] % size for n, size in wrapped.items()} for w in program.words["gather"]
-    )
-    return {**program.words, "gather": gather}
+    gathers = {
+        unit: tuple(
+            w | {n: w[n] % size for n, size in wrapped.items()} for w in program.words[unit]
+        )
+        for unit in (numbered("gather", core) for core in range(config.core_count))
+    }
+    return {**program.words, **gathers}
 
 
 def _links(program: Program) -> tuple[tuple[str, int], ...]:
     """Ports and buffers that some word connects."""
     words = program.words
-    links = {("gather", w["buffer"]) for w in words["gather"]}
-    links |= {("store", w["buffer"]) for w in words["epilogue"]}
-    links |= {("residual", w["residual_buffer"]) for w in words["epilogue"] if _seconded(w)}
+    links: set[tuple[str, int]] = set()
+    for core in range(len(program.constants)):
+        gather, store, residual = (numbered(n, core) for n in ("gather", "store", "residual"))
+        links |= {(gather, w["buffer"]) for w in words[gather]}
+        epilogue = words[numbered("epilogue", core)]
+        links |= {(store, w["buffer"]) for w in epilogue}
+        links |= {(residual, w["residual_buffer"]) for w in epilogue if _seconded(w)}
     links |= {("fetch", w["buffer"]) for w in words["fetch"] if w["target"] == TENSOR}
     links |= {("send", w["buffer"]) for w in words["send"]}
     return tuple(sorted(links))
@@ -116,47 +128,55 @@ def specialise(machine: Machine, program: Program) -> Machine:
     shrink to the values that occur, and units for additions, tables and maxima stay only where a
     word asks for them.
     """
+    first, *others = machine.config.cores
     token_bits = max(1, _most_counted(program, machine.config).bit_length() + 1)
-    c = program.constants
-    config = replace(
-        machine.config,
-        loadable=False,
-        links=_links(program),
-        weight_words=max(
-            machine.config.weight_words if machine.config.streamed else 1, len(c.weights)
-        ),
-        bias_words=c.bias_words,
-        scale_words=c.scale_words,
-        tables=len(c.tables) // 256,
-        exponents=len(c.exponent_words) // 256,
-        softmax_groups=machine.config.softmax_groups
-        if any(w["softmax"] for w in program.words["epilogue"])
-        else 0,
-        residual=any(map(_seconded, program.words["epilogue"])),
-        multiply=any(w.get("multiply") for w in program.words["epilogue"]),
-        pool=any(w.get("pool") for w in program.words["epilogue"]),
-        maximum=any(w["maximum"] for w in program.words["core"]),
-        even=any(w.get("even") for w in program.words["epilogue"]),
-        token_bits=token_bits,
-    )
+    shared = {"loadable": False, "links": _links(program), "token_bits": token_bits}
+    cores = [
+        replace(core, others=(), **shared, **_pruned(core, program, index))
+        for index, core in enumerate((first, *others))
+    ]
+    config = replace(cores[0], others=tuple(cores[1:]))
     general = word_fields(config)
     words = wrapped(program, config)
     fields = {unit: narrowed(general[unit], words[unit]) for unit in config.units}
     return Machine(config, fields, program)
 
 
+def _pruned(core: Config, program: Program, index: int) -> dict[str, Any]:
+    """What is left of a core's memories and features."""
+    c = program.constants[index]
+    epilogue = program.words[numbered("epilogue", index)]
+    return {
+        "weight_words": max(core.weight_words if core.streamed else 1, len(c.weights)),
+        "bias_words": c.bias_words,
+        "scale_words": c.scale_words,
+        "tables": len(c.tables) // 256,
+        "exponents": len(c.exponent_words) // 256,
+        "softmax_groups": core.softmax_groups if any(w["softmax"] for w in epilogue) else 0,
+        "residual": any(map(_seconded, epilogue)),
+        "multiply": any(w.get("multiply") for w in epilogue),
+        "pool": any(w.get("pool") for w in epilogue),
+        "maximum": any(w["maximum"] for w in program.words[numbered("core", index)]),
+        "even": any(w.get("even") for w in epilogue),
+    }
+
+
 def _most_counted(program: Program, config: Config) -> int:
     """The largest progress that any token names or any counter reaches."""
     words = program.words
     beats = max(sum(w["beats"] for w in words[unit]) for unit in config.fetchers)
-    passes = sum((w["passes"] + 1) * (w["tiles"] + 1) for w in words["core"])
     groups = max((w["stored"] for w in words["send"]), default=0)
-    limits = max((w["limit"] for w in words["gather"]), default=0)
-    need = max((w["need"] + w["passes"] * w["pass_need"] for w in words["core"]), default=0)
-    stored = sum(
-        (w["tiles"] * w["burst"] + w["burst_last_tile"]) * w["passes"]
-        + w["tiles"] * w["burst_last_pass"]
-        + w["burst_last"]
-        for w in words["core"]
-    )
-    return max(beats, passes, groups, limits, need, stored)
+    limits = max((w["limit"] for w in program.words_of("gather")), default=0)
+    most = max(beats, groups, limits)
+    for index in range(config.core_count):
+        core = words[numbered("core", index)]
+        passes = sum((w["passes"] + 1) * (w["tiles"] + 1) for w in core)
+        need = max((w["need"] + w["passes"] * w["pass_need"] for w in core), default=0)
+        stored = sum(
+            (w["tiles"] * w["burst"] + w["burst_last_tile"]) * w["passes"]
+            + w["tiles"] * w["burst_last_pass"]
+            + w["burst_last"]
+            for w in core
+        )
+        most = max(most, passes, need, stored)
+    return most

@@ -1,8 +1,8 @@
 """Planning: operations become a schedule, with addresses, tokens and transfers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from .constants import Constants, constants
 from .errors import UserError
 from .operation import Geometry, Operation, outputs_between
 from .order import group_count, written
-from .schedule import EpilogueTokens, FetchPlan, GatherTokens, Phase, Schedule, SendPlan
+from .schedule import CorePlan, EpilogueTokens, FetchPlan, GatherTokens, Phase, Schedule, SendPlan
 
-__all__ = ["Room", "completed", "plan"]
+__all__ = ["Room", "Site", "completed", "plan"]
 
 OUTPUT_PARTS = 4
 """An output leaves in so many transfers, so that its first part need not wait for its last."""
@@ -25,10 +25,21 @@ OUTPUT_PARTS = 4
 
 @dataclass(frozen=True)
 class Room:
-    """What a plan may use: bytes of each buffer, and words of weight memory."""
+    """What a plan may use: bytes of each buffer, and words of each core's weight memory.
+
+    Several cores need a buffer each, to which it alone writes, and one more for what is fetched.
+    """
 
     buffers: tuple[int, ...]
-    weight_words: int
+    weight_words: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A core to plan for: its array, and the bits of its weights."""
+
+    geometry: Geometry
+    weight_bits: int
 
 
 def _progress(needs: Mapping[int, int]) -> tuple[int, int, int]:
@@ -57,40 +68,66 @@ class _Planner:
     def __init__(
         self,
         name: str,
-        operations: Sequence[Operation],
+        placed: Sequence[tuple[Operation, int]],
         storages: Mapping[str, int],
         inputs: Sequence[str],
         outputs: Sequence[str],
-        geometry: Geometry,
+        sites: Sequence[Site],
         word_bytes: int,
         axi_bytes: int,
         room: Room,
-        weight_bits: int,
         streamed: bool,
         channels: int,
     ):
-        self.name, self.operations, self.storages = name, tuple(operations), storages
+        self.name, self.storages = name, storages
+        self.operations = tuple(op for op, _ in placed)
+        self.core = tuple(core for _, core in placed)
         self.inputs, self.outputs = inputs, outputs
-        self.geometry, self.room = geometry, room
+        self.sites, self.room = sites, room
+        self.geometry = [sites[core].geometry for core in self.core]
         self.word_bytes, self.axi_bytes = word_bytes, axi_bytes
         self.streamed = streamed
         self.allocation: Allocation = allocate(
-            operations,
+            self.operations,
             storages,
             inputs=inputs,
             outputs=outputs,
             capacities=room.buffers,
             align=word_bytes,
+            homes=self._homes() if len(sites) > 1 else {},
         )
-        self.constants: Constants = constants(
-            operations, geometry, axi_bytes, streamed=streamed, weight_bits=weight_bits
-        )
-        self.stored, count = [], 0
-        for op in operations:
-            count += group_count(op, geometry)
-            self.stored.append(count)
-        passes = (op.passes(geometry) * op.tiles(geometry) for op in operations)
-        self.passed = list(accumulate(passes))
+        self.constants: list[Constants] = []
+        self.constants_at = [0] * len(placed)
+        self.stream_at = []
+        stream = 0
+        for core, site in enumerate(sites):
+            own = [i for i, c in enumerate(self.core) if c == core]
+            for index, i in enumerate(own):
+                self.constants_at[i] = index
+            made = constants(
+                [self.operations[i] for i in own],
+                site.geometry,
+                axi_bytes,
+                streamed=streamed,
+                weight_bits=site.weight_bits,
+            )
+            self.constants.append(made)
+            self.stream_at.append(stream)
+            stream += made.stream_bytes
+        self.stream_bytes = stream
+        # Each core's progress when an operation is over: groups, passes, words of its program.
+        counts = [[0, 0, 0] for _ in sites]
+        self.stored: list[int] = []
+        self.passed: list[int] = []
+        self.gathered: list[int] = []
+        for i, op in enumerate(self.operations):
+            g, count = self.geometry[i], counts[self.core[i]]
+            count[0] += group_count(op, g)
+            count[1] += op.passes(g) * op.tiles(g)
+            count[2] += 1
+            self.stored.append(count[0])
+            self.passed.append(count[1])
+            self.gathered.append(count[2])
         # Per channel its transfers, and their beats so far.
         self.fetches: list[list[FetchPlan]] = [[] for _ in range(channels)]
         self.fetched = [0] * len(self.fetches)
@@ -103,6 +140,14 @@ class _Planner:
         # Count of groups stored, or of beats fetched, at which each word of a lifetime is there.
         self.latest = [np.zeros(life.size // word_bytes, dtype=np.int64) for life in lives]
 
+    def _homes(self) -> dict[str, int]:
+        """Each storage in the buffer of the core that writes it, or of what is fetched."""
+        homes = dict.fromkeys(self.inputs, len(self.sites))
+        for op, core in zip(self.operations, self.core, strict=True):
+            if homes.setdefault(op.sink.storage, core) != core:
+                raise UserError(f"task '{op.tasks[0]}' must run on the core of what it joins")
+        return homes
+
     def _offset(self, region: int, size: int) -> int:
         offset = self.region_bytes[region]
         self.region_bytes[region] += -(-size // self.axi_bytes) * self.axi_bytes
@@ -113,11 +158,31 @@ class _Planner:
         triples = zip(a.sources, a.residuals, a.sinks, strict=True)
         return [i for i, used in enumerate(triples) if life in used]
 
+    def _producer(self, life: int) -> int:
+        """The core that writes a lifetime."""
+        return next(self.core[i] for i, sink in enumerate(self.allocation.sinks) if sink == life)
+
     def _overlapping(self, life: int) -> list[int]:
         """Earlier lifetimes of any of the same bytes."""
         own = self.allocation.lifetimes[life]
         lives = self.allocation.lifetimes
         return [i for i, other in enumerate(lives[:life]) if own.shares(other)]
+
+    def _counts(self, reached: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+        """Per core the largest of its counts."""
+        counts = [0] * len(self.sites)
+        for core, count in reached:
+            counts[core] = max(counts[core], count)
+        return tuple(counts)
+
+    def _vacated(self, life: int) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        """When earlier lifetimes have left the bytes of this one: words that each core has
+        gathered, groups that it has stored, transfers sent."""
+        users = [(i, other) for other in self._overlapping(life) for i in self._users(other)]
+        gathered = self._counts((self.core[i], self.gathered[i]) for i, _ in users)
+        stored = self._counts((self.core[i], self.stored[i]) for i, _ in users)
+        sent = max((self.sent_by_life.get(n, 0) for n in self._overlapping(life)), default=0)
+        return gathered, stored, sent
 
     def _fetch_lifetime(self, life: int) -> None:
         stay = self.allocation.lifetimes[life]
@@ -127,11 +192,7 @@ class _Planner:
             region, offset = regions.OUTPUTS, self.offchip[stay.storage]
         else:
             region, offset = regions.SPILLS, self.spill_offsets[stay.storage]
-        gathered = stored = sent = 0
-        for earlier in self._overlapping(life):
-            for i in self._users(earlier):
-                gathered, stored = max(gathered, i + 1), max(stored, self.stored[i])
-            sent = max(sent, self.sent_by_life.get(earlier, 0))
+        gathered, stored, sent = self._vacated(life)
         for other, count in self.sent_by_life.items():
             if self.allocation.lifetimes[other].storage == stay.storage:
                 sent = max(sent, count)
@@ -146,6 +207,7 @@ class _Planner:
                 buffer=stay.buffer,
                 address=stay.address,
                 gathered=gathered,
+                passed=self._counts(()),
                 stored=stored,
                 sent=sent,
             )
@@ -169,6 +231,7 @@ class _Planner:
                     beats=last - first,
                     buffer=stay.buffer,
                     address=stay.address + first * self.axi_bytes,
+                    producer=self._producer(life),
                     stored=int(self.latest[life][first // ratio : -(-last // ratio)].max()),
                 )
             )
@@ -178,7 +241,7 @@ class _Planner:
         op = self.operations[i]
         life = self.allocation.sources[i]
         stay, latest = self.allocation.lifetimes[life], self.latest[life]
-        size, unit = self.word_bytes, self.geometry.element_bytes
+        size, unit = self.word_bytes, self.geometry[i].element_bytes
         needs = {}
         spans = op.window.spans()
         for y in sorted(op.window.touched_rows()):
@@ -187,50 +250,57 @@ class _Planner:
                 needs[y] = int(latest[low // size : (high - 1) // size + 1].max())
         need, step, limit = _progress(needs)
         start = 0
-        for earlier in range(i):
+        # A machine with one core reads both operands of an addition through the same ports.
+        for earlier in range(i if len(self.sites) == 1 else 0):
             residual = self.allocation.residuals[earlier]
             if residual is not None:
                 other = self.allocation.lifetimes[residual]
                 if other.buffer == stay.buffer:
                     start = self.stored[earlier]
-        return GatherTokens(stay.fetched, need, step, limit, start)
+        producer = None if stay.fetched else self._producer(life)
+        return GatherTokens(producer, need, step, limit, start)
 
     def _epilogue_tokens(self, i: int, bias: int) -> EpilogueTokens:
-        a = self.allocation
-        stored = sent = tensors = 0
+        a, own = self.allocation, self.core[i]
+        tensors = 0
+        # What its own core does before it is over anyway.
+        gathered, stored, sent = self._vacated(a.sinks[i])
+        gathered = tuple(0 if core == own else n for core, n in enumerate(gathered))
+        waits = [0 if core == own else n for core, n in enumerate(stored)]
         residual = a.residuals[i]
         if residual is not None:
             needed = int(self.latest[residual].max())
             if a.lifetimes[residual].fetched:
                 tensors = needed
             else:
-                stored = needed
+                core = self._producer(residual)
+                waits[core] = max(waits[core], needed)
         for earlier in self._overlapping(a.sinks[i]):
-            sent = max(sent, self.sent_by_life.get(earlier, 0))
             if a.lifetimes[earlier].fetched:
                 # Beats that nobody waits for must still have landed before they are overwritten.
                 tensors = max(tensors, int(self.latest[earlier].max()))
         fetched = [0] * len(self.fetches)
         fetched[CONSTANTS] = bias
         fetched[TENSORS] = max(fetched[TENSORS], tensors)
-        return EpilogueTokens(tuple(fetched), stored, sent)
+        return EpilogueTokens(tuple(fetched), tuple(waits), gathered, sent)
 
     def _fetch_weights(self, i: int, ring: "_Ring") -> tuple[int, int, int, int, int]:
         """Plans the transfers of a phase's weights; returns the first word, the passes until it is
         used again, the beats needed for the first pass and for each next one, and the beats after
         which the biases are there."""
-        op, c = self.operations[i], self.constants
+        op, core, g = self.operations[i], self.core[i], self.geometry[i]
+        c, at, stream = self.constants[core], self.constants_at[i], self.stream_at[core]
         if op.weights is None or not self.streamed:
-            return c.weight[i], op.passes(self.geometry), 0, 0, 0
-        bias_words = -(-len(op.bias) // self.geometry.lanes)
+            return c.weight[at], op.passes(g), 0, 0, 0
+        bias_words = -(-len(op.bias) // g.lanes)
         beats = bias_words * c.bias_beats
-        self._fetch_block(op.name, c.bias_offset[i], beats, BIASES, c.bias[i], 0)
+        self._fetch_block(i, stream + c.bias_offset[at], beats, BIASES, c.bias[at], 0)
         bias_ready = self.fetched[CONSTANTS]
-        passes, words = op.passes(self.geometry), op.words(self.geometry)
+        passes, words = op.passes(g), op.words(g)
         per_pass = words * c.weight_beats
-        tiles = op.tiles(self.geometry)
+        tiles = op.tiles(g)
         single = tiles == 1 or op.stationary
-        before = self.passed[i - 1] if i else 0
+        before = self.passed[i] - passes * tiles
         around = ring.passes(passes, words) if single else passes
         first = ring.reserve(around * words)
         need = self.fetched[CONSTANTS] + (per_pass if single else passes * per_pass)
@@ -242,27 +312,40 @@ class _Planner:
                 size,
                 before + (n + 1) * tiles if single else self.passed[i],
             )
-            offset = c.weight_offset[i] + n * per_pass * self.axi_bytes
+            offset = stream + c.weight_offset[at] + n * per_pass * self.axi_bytes
             count = size * c.weight_beats
-            self._fetch_block(op.name, offset, count, WEIGHTS, address, passed)
+            self._fetch_block(i, offset, count, WEIGHTS, address, passed)
         return first, around, need, per_pass if single else 0, bias_ready
 
     def _fetch_block(
-        self, name: str, offset: int, beats: int, target: int, address: int, passed: int
+        self, i: int, offset: int, beats: int, target: int, address: int, passed: int
     ) -> None:
+        core, none = self.core[i], self._counts(())
         self.fetches[CONSTANTS].append(
-            FetchPlan(name, regions.WEIGHTS, offset, beats, target, 0, address, passed=passed)
+            FetchPlan(
+                name=self.operations[i].name,
+                region=regions.WEIGHTS,
+                offset=offset,
+                beats=beats,
+                target=target,
+                buffer=0,
+                address=address,
+                gathered=none,
+                passed=self._counts([(core, passed)]),
+                stored=none,
+                core=core,
+            )
         )
         self.fetched[CONSTANTS] += beats
 
     def run(self) -> Schedule:
-        a, c = self.allocation, self.constants
+        a = self.allocation
         lives = a.lifetimes
         for name in self.inputs:
             self.offchip[name] = self._offset(regions.INPUTS, self.storages[name])
         for name in self.outputs:
             self.offchip[name] = self._offset(regions.OUTPUTS, self.storages[name])
-        self.region_bytes[regions.WEIGHTS] = c.stream_bytes
+        self.region_bytes[regions.WEIGHTS] = self.stream_bytes
         for life, stay in enumerate(lives):
             if stay.fetched and stay.first < 0:
                 self._fetch_lifetime(life)
@@ -271,7 +354,10 @@ class _Planner:
             for i, op in enumerate(self.operations)
             if op.sink.storage in self.outputs
         }
-        ring = _Ring(c.resident_words, self.room.weight_words)
+        rings = [
+            _Ring(c.resident_words, words)
+            for c, words in zip(self.constants, self.room.weight_words, strict=True)
+        ]
         phases = []
         for i, op in enumerate(self.operations):
             for life, stay in enumerate(lives):
@@ -280,39 +366,52 @@ class _Planner:
             for life, stay in enumerate(lives):
                 if stay.fetched and stay.first == i:
                     self._fetch_lifetime(life)
+            core = self.core[i]
+            c, at = self.constants[core], self.constants_at[i]
             gather = self._gather_tokens(i)
-            weight, around, need, pass_need, bias = self._fetch_weights(i, ring)
+            weight, around, need, pass_need, bias = self._fetch_weights(i, rings[core])
             epilogue = self._epilogue_tokens(i, bias)
             sink = a.sinks[i]
-            before = self.stored[i - 1] if i else 0
-            after = written(self.latest[sink], op, self.geometry, before, self.word_bytes)
-            assert after == self.stored[i]
+            before = self.stored[i] - group_count(op, self.geometry[i])
+            written(self.latest[sink], op, self.geometry[i], before, self.word_bytes)
             name = lives[sink].storage
             if i == finished.get(name):
                 self._send(sink, regions.OUTPUTS, self.offchip[name], OUTPUT_PARTS)
             phases.append(
                 Phase(
                     operation=op,
+                    core=core,
                     source=a.sources[i],
                     residual=a.residuals[i],
                     sink=sink,
                     weight=weight,
                     around=around,
-                    bias=c.bias[i],
-                    scale=c.scale[i],
-                    table=c.table[i],
-                    exponents=c.exponents[i],
+                    bias=c.bias[at],
+                    scale=c.scale[at],
+                    table=c.table[at],
+                    exponents=c.exponents[at],
                     gather=gather,
                     epilogue=epilogue,
                     need=need,
                     pass_need=pass_need,
                     stored_before=before,
-                    stored=after,
+                    stored=self.stored[i],
                 )
             )
+        cores = zip(self.sites, self.constants, rings, strict=True)
         return Schedule(
             name=self.name,
-            geometry=self.geometry,
+            cores=tuple(
+                CorePlan(
+                    geometry=site.geometry,
+                    weight_words=max(1, ring.top),
+                    resident_words=c.resident_words,
+                    bias_words=c.bias_words,
+                    scale_words=c.scale_words,
+                    weight_bits=c.weight_bits,
+                )
+                for site, c, ring in cores
+            ),
             word_bytes=self.word_bytes,
             axi_bytes=self.axi_bytes,
             buffer_bytes=tuple(_even(peak, 2 * self.word_bytes) for peak in a.peaks),
@@ -322,11 +421,6 @@ class _Planner:
             sends=tuple(self.sends),
             offchip=self.offchip,
             region_bytes=tuple(self.region_bytes),  # pyright: ignore[reportArgumentType]
-            weight_words=max(1, ring.top),
-            resident_words=c.resident_words,
-            bias_words=c.bias_words,
-            scale_words=c.scale_words,
-            weight_bits=c.weight_bits,
             streamed=self.streamed,
         )
 
@@ -358,10 +452,9 @@ def completed(schedule: Schedule, phases: int) -> list[np.ndarray]:
             index = np.arange(1, len(latest[life]) + 1)
             latest[life][:] = beats + np.minimum(ratio * index, fetch.beats)
         beats += fetch.beats
-    count = 0
     for phase in schedule.phases[:phases]:
-        sink = latest[phase.sink]
-        count = written(sink, phase.operation, schedule.geometry, count, size)
+        sink, geometry = latest[phase.sink], schedule.geometry(phase)
+        written(sink, phase.operation, geometry, phase.stored_before, size)
     return latest
 
 
@@ -407,20 +500,19 @@ class _Ring:
 
 def plan(
     name: str,
-    operations: Sequence[Operation],
+    placed: Sequence[tuple[Operation, int]],
     storages: Mapping[str, int],
     *,
     inputs: Sequence[str],
     outputs: Sequence[str],
-    geometry: Geometry,
+    sites: Sequence[Site],
     word_bytes: int,
     axi_bytes: int,
     room: Room,
-    weight_bits: int,
     streamed: bool,
     channels: int,
 ) -> Schedule:
-    """Places, orders and synchronises ``operations`` within ``room``.
+    """Places, orders and synchronises operations, each on a core of ``sites``, within ``room``.
 
     With ``streamed``, weights and biases come from off chip, each once, in the order of their use,
     prefetched as far ahead as the weight memory allows, and over the last of ``channels``.
@@ -431,18 +523,26 @@ def plan(
         If the room cannot hold a task's operands or its weights.
     """
     if streamed:
-        operations = _split([_stationary(op, geometry) for op in operations], geometry, room)
+        placed = [
+            (part, core)
+            for op, core in placed
+            for part in _split(
+                _stationary(op, sites[core].geometry),
+                sites[core].geometry,
+                room.weight_words[core]
+                - len({other.unit for other, c in placed if c == core and other.weights is None}),
+            )
+        ]
     return _Planner(
         name,
-        operations,
+        placed,
         storages,
         inputs,
         outputs,
-        geometry,
+        sites,
         word_bytes,
         axi_bytes,
         room,
-        weight_bits,
         streamed,
         channels,
     ).run()
@@ -459,23 +559,18 @@ def _stationary(op: Operation, geometry: Geometry) -> Operation:
     return replace(op, stationary=True, window=replace(window, repeats=passes))
 
 
-def _split(operations: Sequence[Operation], geometry: Geometry, room: Room) -> list[Operation]:
-    """Operations whose weights do not fit at once, cut into blocks of output channels."""
-    identities = len({op.unit for op in operations if op.weights is None})
-    free = room.weight_words - identities
+def _split(op: Operation, geometry: Geometry, free: int) -> list[Operation]:
+    """An operation whose weights do not fit at once, cut into blocks of output channels."""
+    words, passes = op.words(geometry), op.passes(geometry)
+    alone = op.stationary or op.tiles(geometry) == 1
+    if op.weights is None or passes * words <= free // 2 or passes == 1 or alone:
+        return [op]
     result: list[Operation] = []
-    for op in operations:
-        words = op.words(geometry)
-        passes = op.passes(geometry)
-        alone = op.stationary or op.tiles(geometry) == 1
-        if op.weights is None or passes * words <= free // 2 or passes == 1 or alone:
-            result.append(op)
-            continue
-        per_block = max(1, (free // 2) // words)
-        for first in range(0, passes, per_block):
-            low = first * geometry.cols
-            high = min(op.outputs, (first + per_block) * geometry.cols)
-            part = outputs_between(op, low, high)
-            name = op.name if not first else f"{op.name}_part{first // per_block}"
-            result.append(replace(part, name=name))
+    per_block = max(1, (free // 2) // words)
+    for first in range(0, passes, per_block):
+        low = first * geometry.cols
+        high = min(op.outputs, (first + per_block) * geometry.cols)
+        part = outputs_between(op, low, high)
+        name = op.name if not first else f"{op.name}_part{first // per_block}"
+        result.append(replace(part, name=name))
     return result

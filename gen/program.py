@@ -1,7 +1,8 @@
 """Programs: a schedule as the words of each unit, and the images of the constant memories."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from rtl.config import Config, fetchers, numbered, units
 
@@ -18,21 +19,31 @@ Word = dict[str, int]
 
 @dataclass(frozen=True)
 class Program:
-    """Per unit its words, a value per field; and what the constant memories hold.
+    """Per unit its words, a value per field; and what each core's constant memories hold.
 
     A gather word's ``address`` and ``need`` may be negative, where the first tap lies outside the
     tensor; what a machine stores of them is modulo its address and token widths.
     """
 
     words: Mapping[str, tuple[Word, ...]]
-    constants: Constants
+    constants: tuple[Constants, ...]
+
+    @property
+    def stream(self) -> bytes:
+        """The weight region off chip."""
+        return b"".join(c.stream for c in self.constants)
+
+    def words_of(self, unit: str) -> tuple[Word, ...]:
+        """The words of a unit that each core has, core after core."""
+        cores = range(len(self.constants))
+        return tuple(word for core in cores for word in self.words[numbered(unit, core)])
 
 
 def _gather(phase: Phase, schedule: Schedule) -> Word:
     w, tokens = phase.operation.window, phase.gather
     life = schedule.lifetimes[phase.source]
     size = schedule.buffer_bytes[life.buffer]
-    unit = schedule.geometry.element_bytes
+    unit = schedule.element_bytes
     segments = w.segments
     doubled = int(segments is not None and segments.doubled)
     first = tokens.need + tokens.step * (w.line >> doubled)
@@ -56,7 +67,7 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
         "row_stride": rows,
         "height": w.height,
         "pad": w.pad,
-        "words": w.patch_words(schedule.geometry.depth) - 1,
+        "words": w.patch_words(schedule.geometry(phase).depth) - 1,
         "align": int(w.align),
         "repeats": w.repeats - 1,
         "repeat_step": unit * w.repeat_step if w.repeats > 1 else 0,
@@ -67,7 +78,7 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
         "doubled": doubled,
         "line_weight": len(segments.patterns) if segments and segments.sums else 0,
         "start": tokens.start,
-        "fetched": int(tokens.fetched),
+        "producer": len(schedule.cores) if tokens.producer is None else tokens.producer,
         "need": first,
         "line_need": tokens.step * lines,
         "row_need": tokens.step * (rows >> doubled),
@@ -87,7 +98,7 @@ def _burst(op: Operation, g: Geometry) -> tuple[int, int]:
 
 
 def _core(phase: Phase, schedule: Schedule) -> Word:
-    op, g, segments = phase.operation, schedule.geometry, phase.operation.window.segments
+    op, g, segments = phase.operation, schedule.geometry(phase), phase.operation.window.segments
     rows_last, groups_last = _burst(op, g)
     patterns = segments.patterns if segments else ()
     return {
@@ -113,7 +124,8 @@ def _core(phase: Phase, schedule: Schedule) -> Word:
 
 
 def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
-    op, g = phase.operation, schedule.geometry
+    """The word of a core's phase ``i``."""
+    op, g = phase.operation, schedule.geometry(phase)
     sink = schedule.lifetimes[phase.sink]
     unit, segments = g.element_bytes, op.window.segments
     rows_last, groups_last = _burst(op, g)
@@ -142,11 +154,12 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
         "pixel": unit * op.sink.pixel,
         "row": unit * op.sink.row,
         "pixels": op.sink.pixels - 1,
-        "stored": phase.epilogue.stored,
         "sent": phase.epilogue.sent,
     }
-    for channel, beats in enumerate(phase.epilogue.fetched):
-        word[numbered("fetched", channel)] = beats
+    word |= _numbered("fetched", phase.epilogue.fetched)
+    word |= _numbered("stored", phase.epilogue.stored)
+    if len(schedule.cores) > 1:
+        word |= _numbered("gathered", phase.epilogue.gathered)
     if op.softmax is not None:
         word["row_groups"] = op.softmax[0] * groups_per_pixel(op, g) - 1
     values = _values8(phase, schedule, c.scale_steps[i]) if unit == 1 else _values16(op)
@@ -159,7 +172,7 @@ def _residual(phase: Phase, schedule: Schedule) -> Word:
     if residual is None or phase.residual is None:
         names = ("buffer", "address", "pixel", "row")
         return {"add": 0, "low_out": 0, "high_out": 0} | {f"residual_{n}": 0 for n in names}
-    life, unit = schedule.lifetimes[phase.residual], schedule.geometry.element_bytes
+    life, unit = schedule.lifetimes[phase.residual], schedule.element_bytes
     return {
         "add": int(not residual.multiply),
         "residual_buffer": life.buffer,
@@ -174,7 +187,8 @@ def _residual(phase: Phase, schedule: Schedule) -> Word:
 def _values8(phase: Phase, schedule: Schedule, scale_step: bool) -> Word:
     """How int8 are requantised and added."""
     op, r = phase.operation, phase.operation.residual
-    even = any(p.operation.even for p in schedule.phases) if op.even is None else op.even
+    others = schedule.phases_of(phase.core)
+    even = any(p.operation.even for p in others) if op.even is None else op.even
     return {
         "scale": phase.scale,
         "scale_step": int(scale_step),
@@ -205,36 +219,46 @@ def _values16(op: Operation) -> Word:
     }
 
 
+def _numbered(name: str, values: Sequence[int]) -> Word:
+    return {numbered(name, i): value for i, value in enumerate(values)}
+
+
 def _fetch(plan: FetchPlan) -> Word:
-    return {
+    word = {
         "region": plan.region,
         "offset": plan.offset,
         "beats": plan.beats,
         "target": plan.target,
+        "core": plan.core,
         "buffer": plan.buffer,
         "address": plan.address,
-        "gathered": plan.gathered,
-        "passed": plan.passed,
-        "stored": plan.stored,
         "sent": plan.sent,
     }
+    counters = {"gathered": plan.gathered, "passed": plan.passed, "stored": plan.stored}
+    for name, values in counters.items():
+        word |= _numbered(name, values)
+    return word
 
 
 def program(schedule: Schedule) -> Program:
     """The words that make the units do what ``schedule`` says."""
-    operations = [phase.operation for phase in schedule.phases]
-    c = constants(
-        operations,
-        schedule.geometry,
-        schedule.axi_bytes,
-        streamed=schedule.streamed,
-        weight_bits=schedule.weight_bits,
-    )
-    words: dict[str, list[Word]] = {unit: [] for unit in units(schedule.channels)}
-    for i, phase in enumerate(schedule.phases):
-        words["gather"].append(_gather(phase, schedule))
-        words["core"].append(_core(phase, schedule))
-        words["epilogue"].append(_epilogue(phase, schedule, c, i))
+    cores = len(schedule.cores)
+    words: dict[str, list[Word]] = {unit: [] for unit in units(schedule.channels, cores)}
+    images = []
+    for core, plan in enumerate(schedule.cores):
+        phases = schedule.phases_of(core)
+        c = constants(
+            [phase.operation for phase in phases],
+            plan.geometry,
+            schedule.axi_bytes,
+            streamed=schedule.streamed,
+            weight_bits=plan.weight_bits,
+        )
+        images.append(c)
+        for i, phase in enumerate(phases):
+            words[numbered("gather", core)].append(_gather(phase, schedule))
+            words[numbered("core", core)].append(_core(phase, schedule))
+            words[numbered("epilogue", core)].append(_epilogue(phase, schedule, c, i))
     for unit, transfers in zip(fetchers(schedule.channels), schedule.fetches, strict=True):
         words[unit] += map(_fetch, transfers)
     for send in schedule.sends:
@@ -245,38 +269,57 @@ def program(schedule: Schedule) -> Program:
                 "beats": send.beats,
                 "buffer": send.buffer,
                 "address": send.address,
+                "producer": send.producer,
                 "stored": send.stored,
             }
         )
-    return Program({unit: tuple(listing) for unit, listing in words.items()}, c)
+    return Program({unit: tuple(listing) for unit, listing in words.items()}, tuple(images))
 
 
 def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
     """The smallest machine that runs ``compiled``."""
-    g, c = schedule.geometry, compiled.constants
-    operations = [phase.operation for phase in schedule.phases]
+    shared = {
+        "word_bytes": schedule.word_bytes,
+        "axi_bytes": schedule.axi_bytes,
+        "buffer_words": tuple(n // schedule.word_bytes for n in schedule.buffer_bytes),
+        "element_bytes": schedule.element_bytes,
+        "program_words": max(len(listing) for listing in compiled.words.values()),
+        "token_bits": TOKEN_BITS,
+        "loadable": False,
+        "streamed": schedule.streamed,
+        "channels": schedule.channels,
+        "core_count": len(schedule.cores),
+    }
+    first, *others = (
+        Config(**(_core_settings(schedule, compiled, core) | shared | changes))
+        for core in range(len(schedule.cores))
+    )
+    return replace(first, others=tuple(others))
+
+
+def _core_settings(schedule: Schedule, compiled: Program, core: int) -> dict[str, Any]:
+    """What a core needs for itself."""
+    plan, c = schedule.cores[core], compiled.constants[core]
+    g = plan.geometry
+    operations = [phase.operation for phase in schedule.phases_of(core)]
     windows = [op.window for op in operations]
     longest = max(op.words(g) for op in operations)
     rows = [op.softmax[0] * groups_per_pixel(op, g) for op in operations if op.softmax is not None]
-    settings = {
+    return {
         "rows": g.rows,
         "cols": g.cols,
         "depth": g.depth,
         "lanes": g.lanes,
-        "word_bytes": schedule.word_bytes,
-        "axi_bytes": schedule.axi_bytes,
-        "buffer_words": tuple(n // schedule.word_bytes for n in schedule.buffer_bytes),
         "patch_words": max(16, 1 << (2 * longest - 1).bit_length()),
-        "weight_words": schedule.weight_words,
+        "weight_words": plan.weight_words,
         "bias_words": c.bias_words,
         "scale_words": c.scale_words,
         "tables": len(c.tables) // 256,
         "exponents": len(c.exponent_words) // 256,
         "softmax_groups": max(rows, default=0),
         "weight_bits": c.weight_bits,
-        "element_bytes": g.element_bytes,
-        "accumulator_bits": schedule.accumulator_bits,
-        "patterns": schedule.patterns,
+        "accumulator_bits": schedule.accumulator_bits(core),
+        "patterns": schedule.patterns(core),
         "segment": max((w.segments.size for w in windows if w.segments), default=0),
         "doubled": any(w.segments is not None and w.segments.doubled for w in windows),
         "residual": any(op.residual is not None for op in operations),
@@ -284,10 +327,4 @@ def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
         "multiply": any(op.residual.multiply for op in operations if op.residual is not None),
         "pool": any(op.pool for op in operations),
         "even": any(op.even for op in operations),
-        "program_words": max(len(listing) for listing in compiled.words.values()),
-        "token_bits": TOKEN_BITS,
-        "loadable": False,
-        "streamed": schedule.streamed,
-        "channels": schedule.channels,
     }
-    return Config(**(settings | changes))

@@ -5,15 +5,15 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from itertools import accumulate, chain
+from functools import cached_property, partial
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import jinja2
 
 from rtl.accelerator import Accelerator
-from rtl.config import CONSTANTS, TENSORS, fetchers
+from rtl.config import CONSTANTS, CORE_UNITS, TENSORS, fetchers, numbered
 from rtl.fetch import TENSOR
 from rtl.fetch import WEIGHTS as WEIGHT_WORDS
 
@@ -21,9 +21,8 @@ from . import serial
 from .chart import chart
 from .graph import Graph
 from .machine import Machine
-from .operation import Operation
 from .program import Program
-from .schedule import FetchPlan, Schedule, SendPlan
+from .schedule import FetchPlan, Phase, Schedule, SendPlan
 from .target import Target
 from .timing import Prediction, Span
 
@@ -59,19 +58,18 @@ class _Waits:
     """What each word's tokens wait for, in words."""
 
     def __init__(self, schedule: Schedule):
-        g = schedule.geometry
         self.schedule = schedule
-        self.stored_ends = [phase.stored for phase in schedule.phases]
-        operations = [phase.operation for phase in schedule.phases]
-        self.passes = [op.passes(g) * op.tiles(g) for op in operations]
-        self.passed_ends = list(accumulate(self.passes))
+        self.phases = [schedule.phases_of(core) for core in range(len(schedule.cores))]
+        self.passes = [
+            [p.operation.passes(plan.geometry) * p.operation.tiles(plan.geometry) for p in phases]
+            for plan, phases in zip(schedule.cores, self.phases, strict=True)
+        ]
         self.fetched_ends = [
             list(accumulate(plan.beats for plan in plans)) for plans in schedule.fetches
         ]
 
-    def stored(self, count: int) -> str:
-        index = bisect_left(self.stored_ends, count)
-        phase = self.schedule.phases[index]
+    def stored(self, core: int, count: int) -> str:
+        phase = next(phase for phase in self.phases[core] if phase.stored >= count)
         done, total = count - phase.stored_before, phase.stored - phase.stored_before
         return f"{phase.operation.name} has stored {_of(done, total)} groups"
 
@@ -82,26 +80,28 @@ class _Waits:
         done = count - ends[index] + plan.beats
         return f"{_of(done, plan.beats)} beats of {transfer_name(plan)} have arrived"
 
-    def passed(self, count: int) -> str:
-        index = bisect_left(self.passed_ends, count)
-        done = count - self.passed_ends[index] + self.passes[index]
-        name = self.schedule.phases[index].operation.name
-        return f"the core has ended {_of(done, self.passes[index])} passes of {name}"
+    def passed(self, core: int, count: int) -> str:
+        passes = self.passes[core]
+        ends = list(accumulate(passes))
+        index = bisect_left(ends, count)
+        done = count - ends[index] + passes[index]
+        name = self.phases[core][index].operation.name
+        return f"the core has ended {_of(done, passes[index])} passes of {name}"
 
-    def gathered(self, count: int) -> str:
-        return f"gather has read all of {self.schedule.phases[count - 1].operation.name}"
+    def gathered(self, core: int, count: int) -> str:
+        return f"gather has read all of {self.phases[core][count - 1].operation.name}"
 
     def sent(self, count: int) -> str:
         return f"{self.schedule.sends[count - 1].name} has left"
 
-    def gather(self, index: int) -> list[str]:
-        phase = self.schedule.phases[index]
+    def gather(self, phase: Phase) -> list[str]:
         tokens, result = phase.gather, []
         rows = sorted(phase.operation.window.touched_rows())
         counts = [min(tokens.need + tokens.step * y, tokens.limit) for y in rows]
-        progress = self.fetched if tokens.fetched else self.stored
+        producer = tokens.producer
+        progress = self.fetched if producer is None else partial(self.stored, producer)
         if tokens.start:
-            result.append(f"starts once {self.stored(tokens.start)}")
+            result.append(f"starts once {self.stored(phase.core, tokens.start)}")
         if counts and counts[0] > 0:
             which = "row" if counts[0] == counts[-1] else "first row"
             result.append(f"{which} once {progress(counts[0])}")
@@ -109,8 +109,7 @@ class _Waits:
             result.append(f"last row once {progress(counts[-1])}")
         return result
 
-    def core(self, index: int) -> list[str]:
-        phase = self.schedule.phases[index]
+    def core(self, phase: Phase) -> list[str]:
         result = ["patches from gather"]
         if phase.need:
             which = "weights of the first pass" if phase.pass_need else "weights"
@@ -119,23 +118,26 @@ class _Waits:
             result.append(f"{phase.pass_need:,} more beats for each next pass")
         return result
 
-    def epilogue(self, index: int) -> list[str]:
-        tokens, result = self.schedule.phases[index].epilogue, ["sums from the core"]
-        waits = [self.stored(tokens.stored)] if tokens.stored else []
-        beats = enumerate(tokens.fetched)
-        waits += [self.fetched(count, channel) for channel, count in beats if count]
+    def epilogue(self, phase: Phase) -> list[str]:
+        tokens, result = phase.epilogue, ["sums from the core"]
+        waits = [self.stored(core, n) for core, n in enumerate(tokens.stored) if n]
+        waits += [self.gathered(core, n) for core, n in enumerate(tokens.gathered) if n]
+        waits += [self.fetched(n, channel) for channel, n in enumerate(tokens.fetched) if n]
         waits += [self.sent(tokens.sent)] if tokens.sent else []
         return [*result, *(f"starts once {wait}" for wait in waits)]
 
     def fetch(self, plan: FetchPlan) -> list[str]:
-        return [
-            f"starts once {getattr(self, progress)(getattr(plan, progress))}"
-            for progress in ("gathered", "passed", "stored", "sent")
-            if getattr(plan, progress)
+        waits = [
+            getattr(self, progress)(core, count)
+            for progress in ("gathered", "passed", "stored")
+            for core, count in enumerate(getattr(plan, progress))
+            if count
         ]
+        waits += [self.sent(plan.sent)] if plan.sent else []
+        return [f"starts once {wait}" for wait in waits]
 
     def send(self, plan: SendPlan) -> list[str]:
-        return [f"starts once {self.stored(plan.stored)}"]
+        return [f"starts once {self.stored(plan.producer, plan.stored)}"]
 
 
 def _of(done: int, total: int) -> str:
@@ -159,6 +161,12 @@ class _Report:
         for phase in self.schedule.phases:
             storage = self.schedule.lifetimes[phase.sink].storage
             self.makers[storage] = phase.operation.tasks[0]
+        # Per unit of a core, the phases of its program.
+        self.core_units = {
+            numbered(unit, core): self.schedule.phases_of(core)
+            for core in range(len(self.schedule.cores))
+            for unit in CORE_UNITS
+        }
         self.leads = {op.name: op.tasks[0] for op in self.operations}
         fetches = zip(fetchers(self.schedule.channels), self.schedule.fetches, strict=True)
         self.fetches: dict[str, tuple[FetchPlan, ...]] = dict(fetches)
@@ -169,7 +177,7 @@ class _Report:
 
     @cached_property
     def spans(self) -> dict[str, dict[int, Span]]:
-        units = (*self.fetches, "gather", "core", "epilogue", "send")
+        units = (*self.fetches, *self.core_units, "send")
         result: dict[str, dict[int, Span]] = {unit: {} for unit in units}
         for span in self.prediction.spans:
             result[span.unit][span.index] = span
@@ -177,13 +185,24 @@ class _Report:
 
     @cached_property
     def phase_cycles(self) -> list[int]:
-        """From the last store of the phase before (or the start) to its own last store."""
-        ends = [self.spans["epilogue"][i].last for i in range(len(self.operations))]
-        return [end - before for before, end in zip([0, *ends[:-1]], ends, strict=True)]
+        """From the last store of the phase that ends before it (or the start) to its own."""
+        ends = [self._span("epilogue", i).last for i in range(len(self.operations))]
+        before = {i: ends[j] for j, i in pairwise(sorted(range(len(ends)), key=ends.__getitem__))}
+        return [end - before.get(i, 0) for i, end in enumerate(ends)]
 
-    def _array_cycles(self, op: Operation) -> int:
-        g = self.schedule.geometry
+    def _span(self, unit: str, index: int) -> Span:
+        """Of a phase, counted among all."""
+        phase = self.schedule.phases[index]
+        place = sum(other.core == phase.core for other in self.schedule.phases[:index])
+        return self.spans[numbered(unit, phase.core)][place]
+
+    def _array_cycles(self, index: int) -> int:
+        op, g = self.operations[index], self.schedule.geometry(self.schedule.phases[index])
         return op.tiles(g) * op.passes(g) * op.words(g)
+
+    def _lanes(self, index: int) -> int:
+        g = self.schedule.geometry(self.schedule.phases[index])
+        return min(g.lanes, self.operations[index].outputs)
 
     def _lifetime_of(self, plan: FetchPlan | SendPlan) -> int:
         """The stay that a transfer fills or empties."""
@@ -249,8 +268,7 @@ class _Report:
             macs = task.macs(self.graph)
             read, wrote = self.transfer_bytes.get(task.name, (0, 0))
             host = self.operations[used[0]].tasks[0] if used and not led else None
-            units = ("gather", "core", "epilogue")
-            found = [self.spans[unit][i] for unit in units for i in used]
+            found = [self._span(unit, i) for unit in CORE_UNITS for i in used]
             entry = {
                 "kind": task.kind,
                 "output": list(self.graph.tensors[task.output].shape),
@@ -261,11 +279,8 @@ class _Report:
                 "first": min((span.first for span in found), default=None),
                 "last": max((span.last for span in found), default=None),
                 "cycles": cycles,
-                "array_cycles": sum(self._array_cycles(self.operations[i]) for i in led),
-                "lanes": max(
-                    (min(self.schedule.geometry.lanes, self.operations[i].outputs) for i in used),
-                    default=0,
-                ),
+                "array_cycles": sum(self._array_cycles(i) for i in led),
+                "lanes": max((self._lanes(i) for i in used), default=0),
                 "offchip_read": read,
                 "offchip_written": wrote,
                 **self._rates(macs, read + wrote, cycles),
@@ -279,17 +294,20 @@ class _Report:
     def onchip(self) -> dict[str, int]:
         """Bytes of each memory."""
         schedule, machine = self.schedule, self.compiled.machine
-        config, g = machine.config, self.schedule.geometry
+        config = machine.config
         widths = Accelerator.load_widths(config, machine.fields)
-        result = {f"buffer {i}": size for i, size in enumerate(schedule.buffer_bytes)}
-        result["weights"] = schedule.weight_words * g.cols * g.depth * (schedule.weight_bits // 8)
-        depths = {"bias": config.bias_words, "scale": config.scale_words}
-        depths |= {"table": 256 * config.tables, "exponent": 256 * config.exponents}
+        sizes = zip(schedule.buffer_bytes, schedule.copies, strict=True)
+        result = {f"buffer {i}": size * copies for i, (size, copies) in enumerate(sizes)}
+        for index, (core, plan) in enumerate(zip(config.cores, schedule.cores, strict=True)):
+            depths = {"bias": core.bias_words, "scale": core.scale_words}
+            depths |= {"table": 256 * core.tables, "exponent": 256 * core.exponents}
+            result[numbered("weights", index)] = plan.weight_bytes
+            for memory, depth in depths.items():
+                name = numbered(memory, index)
+                size = -(-depth * widths.get(name, 0) // 8)
+                result |= {name: size} if size else {}
         words = self.compiled.program.words
-        depths |= {unit: len(listing) for unit, listing in words.items()}
-        sizes = {n: -(-depth * widths[n] // 8) for n, depth in depths.items() if n in widths}
-        result |= {n: size for n, size in sizes.items() if n not in words and size}
-        result["schedule"] = sum(sizes[unit] for unit in words)
+        result["schedule"] = sum(-(-len(words[unit]) * widths[unit] // 8) for unit in words)
         return result
 
     def offchip(self) -> dict[str, dict[str, int]]:
@@ -306,14 +324,19 @@ class _Report:
         return result
 
     def totals(self) -> dict[str, Any]:
-        g, schedule, graph = self.schedule.geometry, self.schedule, self.graph
+        schedule, graph = self.schedule, self.graph
+        shapes = [plan.geometry for plan in schedule.cores]
+        g = shapes[0]
         regions, cycles = self.offchip(), self.prediction.cycles
         needed = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
         if schedule.streamed:
             needed += sum(task.weight_bytes(graph) for task in graph.tasks)
         result = {
             "geometry": {"rows": g.rows, "cols": g.cols, "depth": g.depth},
-            "multipliers": g.multipliers,
+            "cores": [
+                {"rows": g.rows, "cols": g.cols, "depth": g.depth, "lanes": g.lanes} for g in shapes
+            ],
+            "multipliers": sum(g.multipliers for g in shapes),
             "lanes": g.lanes,
             "macs": graph.macs(),
             "weight_bytes": sum(task.weight_bytes(graph) for task in graph.tasks),
@@ -348,8 +371,9 @@ class _Report:
                     sends = isinstance(plan, SendPlan)
                     reasons = waits.send(plan) if sends else waits.fetch(plan)
                 else:
-                    entry["task"] = self.operations[index].tasks[0]
-                    reasons = getattr(waits, unit)(index)
+                    phase = self.core_units[unit][index]
+                    entry["task"] = phase.operation.tasks[0]
+                    reasons = getattr(waits, unit.rstrip("0123456789"))(phase)
                 entry |= {"first": span.first, "last": span.last, "waits": reasons}
                 result[unit].append(entry)
         return result
@@ -360,11 +384,12 @@ class _Report:
         starts: list[list[int]] = [[] for _ in schedule.lifetimes]
         ends: list[list[int]] = [[] for _ in schedule.lifetimes]
         for i, phase in enumerate(schedule.phases):
-            starts[phase.sink].append(spans["epilogue"][i].first)
-            ends[phase.sink].append(spans["epilogue"][i].last)
-            ends[phase.source].append(spans["gather"][i].last)
+            epilogue = self._span("epilogue", i)
+            starts[phase.sink].append(epilogue.first)
+            ends[phase.sink].append(epilogue.last)
+            ends[phase.source].append(self._span("gather", i).last)
             if phase.residual is not None:
-                ends[phase.residual].append(spans["epilogue"][i].last)
+                ends[phase.residual].append(epilogue.last)
         for unit, plans in self.transfers.items():
             for i, plan in enumerate(plans):
                 if isinstance(plan, FetchPlan) and plan.target != TENSOR:
@@ -390,8 +415,6 @@ class _Report:
 
     def weight_blocks(self) -> list[dict[str, Any]]:
         """Streamed weights in their memory, each block until its phase ends or it is replaced."""
-        g = self.schedule.geometry
-        weight_beats = self.compiled.program.constants.weight_beats
         phases = {op.name: i for i, op in enumerate(self.operations)}
         blocks: list[dict[str, Any]] = []
         live: list[dict[str, Any]] = []
@@ -399,18 +422,22 @@ class _Report:
         for i, plan in enumerate(self.fetches[unit]):
             if plan.target != WEIGHT_WORDS:
                 continue
+            word = self.schedule.cores[plan.core].word_bytes
+            beats = self.compiled.program.constants[plan.core].weight_beats
             block = {
                 "name": transfer_name(plan),
                 "task": self.leads[plan.name],
-                "address": plan.address * g.cols * g.depth,
-                "size": plan.beats // weight_beats * g.cols * g.depth,
+                "core": plan.core,
+                "address": plan.address * word,
+                "size": plan.beats // beats * word,
                 "first": self.spans[unit][i].first,
-                "last": self.spans["core"][phases[plan.name]].last,
+                "last": self._span("core", phases[plan.name]).last,
             }
             low, high = block["address"], block["address"] + block["size"]
             kept = []
             for other in live:
-                if other["address"] < high and low < other["address"] + other["size"]:
+                same = other["core"] == plan.core
+                if same and other["address"] < high and low < other["address"] + other["size"]:
                     other["last"] = max(other["first"], min(other["last"], block["first"] - 1))
                 else:
                     kept.append(other)

@@ -8,7 +8,15 @@ from rtl.config import Pattern
 from .allocate import Lifetime
 from .operation import Geometry, Operation
 
-__all__ = ["EpilogueTokens", "FetchPlan", "GatherTokens", "Phase", "Schedule", "SendPlan"]
+__all__ = [
+    "CorePlan",
+    "EpilogueTokens",
+    "FetchPlan",
+    "GatherTokens",
+    "Phase",
+    "Schedule",
+    "SendPlan",
+]
 
 INPUTS, OUTPUTS, WEIGHTS, SPILLS = range(4)
 """Off-chip regions, whose base addresses a host sets."""
@@ -18,11 +26,11 @@ INPUTS, OUTPUTS, WEIGHTS, SPILLS = range(4)
 class GatherTokens:
     """When source rows may be read: row y once ``min(need + step * y, limit)`` is reached.
 
-    The count is of groups stored, or with ``fetched`` of beats of the channel of tensors. Nothing
-    is read before ``start`` groups are stored.
+    The count is of groups that the core ``producer`` has stored, or if that is None, of beats of
+    the channel of tensors. Nothing is read before the core itself has stored ``start`` groups.
     """
 
-    fetched: bool
+    producer: int | None
     need: int
     step: int
     limit: int
@@ -32,26 +40,28 @@ class GatherTokens:
 @dataclass(frozen=True)
 class EpilogueTokens:
     """What must have happened before the first group is taken: beats fetched over each channel,
-    groups stored, transfers sent."""
+    groups stored and words gathered by each core, transfers sent."""
 
     fetched: tuple[int, ...]
-    stored: int = 0
+    stored: tuple[int, ...]
+    gathered: tuple[int, ...]
     sent: int = 0
 
 
 @dataclass(frozen=True)
 class Phase:
-    """An operation with everything placed: one word for gather, core and epilogue.
+    """An operation with everything placed: one word for gather, core and epilogue of a ``core``.
 
     ``source``, ``residual`` and ``sink`` index the schedule's lifetimes. Constants are given by
     their first word; the weights of ``around`` passes follow each other in their memory, then it
     begins again at the first word. ``need`` beats of the channel of constants must be fetched
     before the first pass's weights are there, ``pass_need`` more before each next pass's; both 0
     where weights stay on chip.
-    ``stored_before`` and ``stored`` count groups before and after the phase.
+    ``stored_before`` and ``stored`` count the core's groups before and after the phase.
     """
 
     operation: Operation
+    core: int
     source: int
     residual: int | None
     sink: int
@@ -71,7 +81,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """A transfer from memory; waits until all four counts are reached. Offsets in bytes."""
+    """A transfer from memory; waits until all counts are reached, of which ``gathered``,
+    ``passed`` and ``stored`` have one per core. Offsets in bytes. ``core`` is whose weights or
+    biases it brings."""
 
     name: str
     region: int
@@ -80,15 +92,16 @@ class FetchPlan:
     target: int
     buffer: int
     address: int
-    gathered: int = 0
-    passed: int = 0
-    stored: int = 0
+    gathered: tuple[int, ...]
+    passed: tuple[int, ...]
+    stored: tuple[int, ...]
     sent: int = 0
+    core: int = 0
 
 
 @dataclass(frozen=True)
 class SendPlan:
-    """A transfer to memory, once ``stored`` groups are written."""
+    """A transfer to memory, once the core ``producer`` has written ``stored`` groups."""
 
     name: str
     region: int
@@ -96,23 +109,46 @@ class SendPlan:
     beats: int
     buffer: int
     address: int
+    producer: int
     stored: int
+
+
+@dataclass(frozen=True)
+class CorePlan:
+    """A core's array and the depths of its constant memories; the first ``resident_words`` of its
+    weight words have fixed contents."""
+
+    geometry: Geometry
+    weight_words: int
+    resident_words: int
+    bias_words: int
+    scale_words: int
+    weight_bits: int
+
+    @property
+    def word_bytes(self) -> int:
+        """Of a weight word."""
+        return self.geometry.cols * self.geometry.depth * (self.weight_bits // 8)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the weight memory."""
+        return self.weight_words * self.word_bytes
 
 
 @dataclass(frozen=True)
 class Schedule:
     """Everything that is decided before the circuit exists.
 
-    ``fetches`` are the transfers of each channel, :data:`rtl.config.TENSORS` and
-    :data:`rtl.config.CONSTANTS`, which may be one. The first channel also does all ``sends``.
-    ``offchip`` gives each graph input's and output's offset in its region, in bytes;
-    ``region_bytes`` the size of the four regions. ``weight_words``, ``bias_words`` and
-    ``scale_words`` are depths of the constant memories, of which the first ``resident_words``
-    weight words have fixed contents.
+    ``phases`` are in an order in which each only needs what those before it make; a core works on
+    its own in this order. ``fetches`` are the transfers of each channel,
+    :data:`rtl.config.TENSORS` and :data:`rtl.config.CONSTANTS`, which may be one.
+    The first channel also does all ``sends``. ``offchip`` gives each graph input's and output's
+    offset in its region, in bytes; ``region_bytes`` the size of the four regions.
     """
 
     name: str
-    geometry: Geometry
+    cores: tuple[CorePlan, ...]
     word_bytes: int
     axi_bytes: int
     buffer_bytes: tuple[int, ...]
@@ -122,18 +158,25 @@ class Schedule:
     sends: tuple[SendPlan, ...]
     offchip: Mapping[str, int]
     region_bytes: tuple[int, int, int, int]
-    weight_words: int
-    resident_words: int
-    bias_words: int
-    scale_words: int
-    weight_bits: int
     streamed: bool
 
+    def geometry(self, phase: Phase) -> Geometry:
+        """Of the core that does ``phase``."""
+        return self.cores[phase.core].geometry
+
+    def phases_of(self, core: int) -> tuple[Phase, ...]:
+        """What a core does, in order."""
+        return tuple(phase for phase in self.phases if phase.core == core)
+
     @property
-    def patterns(self) -> tuple[Pattern, ...]:
-        """Every pattern by which a phase takes operands; those of a phase follow each other."""
+    def element_bytes(self) -> int:
+        """Bytes of an activation, the same in all cores."""
+        return self.cores[0].geometry.element_bytes
+
+    def patterns(self, core: int) -> tuple[Pattern, ...]:
+        """Every pattern by which a core takes operands; those of a phase follow each other."""
         found: list[Pattern] = []
-        for phase in self.phases:
+        for phase in self.phases_of(core):
             segments = phase.operation.window.segments
             own = segments.patterns if segments else ()
             if _place(found, own) is None:
@@ -141,16 +184,15 @@ class Schedule:
         return tuple(found)
 
     def pattern(self, phase: Phase) -> int:
-        """The first of the phase's patterns among all, 0 if it has none."""
+        """The first of the phase's patterns among its core's, 0 if it has none."""
         segments = phase.operation.window.segments
-        return _place(self.patterns, segments.patterns if segments else ()) or 0
+        return _place(self.patterns(phase.core), segments.patterns if segments else ()) or 0
 
-    @property
-    def accumulator_bits(self) -> int:
-        """32, or what the largest sum of any 16-bit phase takes."""
-        if self.geometry.element_bytes == 1:
+    def accumulator_bits(self, core: int) -> int:
+        """32, or what a core's largest sum of 16-bit activations takes."""
+        if self.element_bytes == 1:
             return 32
-        return max(32, *(phase.operation.sum_bits for phase in self.phases))
+        return max(32, *(phase.operation.sum_bits for phase in self.phases_of(core)))
 
     @property
     def channels(self) -> int:
@@ -159,10 +201,24 @@ class Schedule:
 
     @property
     def onchip_bytes(self) -> int:
-        """Buffers and weight memory."""
-        g = self.geometry
-        weight_bytes = g.cols * g.depth * (self.weight_bits // 8)
-        return sum(self.buffer_bytes) + self.weight_words * weight_bytes
+        """Buffers, every copy of them, and weight memories."""
+        weights = sum(core.weight_bytes for core in self.cores)
+        return sum(n * c for n, c in zip(self.buffer_bytes, self.copies, strict=True)) + weights
+
+    @property
+    def copies(self) -> tuple[int, ...]:
+        """How many copies of each buffer there are, see :func:`rtl.crossbar.copies`."""
+        ports = {
+            (self.lifetimes[life].buffer, phase.core, port)
+            for phase in self.phases
+            for port, life in (("gather", phase.source), ("residual", phase.residual))
+            if life is not None
+        }
+        ports |= {(send.buffer, -1, "send") for send in self.sends}
+        if len(self.cores) == 1:
+            return (1,) * len(self.buffer_bytes)
+        every = range(len(self.buffer_bytes))
+        return tuple(max(1, sum(p[0] == b for p in ports)) for b in every)
 
 
 def _place(patterns: Sequence[Pattern], own: tuple[Pattern, ...]) -> int | None:

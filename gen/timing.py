@@ -7,13 +7,14 @@ classes state. Cycle 0 is the accepted write to the start register.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from rtl.array import Array
-from rtl.config import CONSTANTS, TENSORS, Config, fetchers
+from rtl.config import CONSTANTS, CORE_UNITS, TENSORS, Config, fetchers, numbered
 from rtl.crossbar import Crossbar
 from rtl.epilogue import Epilogue
 from rtl.packer import Packer
@@ -54,35 +55,59 @@ class Prediction:
     spans: tuple[Span, ...]
 
 
+_Steps = Generator[None, None, None]
+_Wait = Generator[None, None, int]
+_Spanning = Generator[None, None, tuple[int, int]]
+
+
 @dataclass
 class _Results:
     """A phase's results: when the next may be taken, when the first was, and where a row of a
     softmax, or one of ``per_store`` groups that are stored as one, stands."""
 
-    begins: int
     per_row: int | None
     per_store: int
+    begins: int = -1
     first: int | None = None
     in_row: int = 0
 
 
-class _Model:
-    def __init__(self, schedule: Schedule, config: Config):
-        self.schedule, self.config = schedule, config
-        self.channels = [
-            Channel(unit, fetches, () if channel else schedule.sends, self, schedule.axi_bytes)
-            for channel, (unit, fetches) in enumerate(
-                zip(fetchers(schedule.channels), schedule.fetches, strict=True)
-            )
-        ]
-        self.spans: list[Span] = []
+class _Rows:
+    """First cycle in which each source row of a phase may be read."""
+
+    def __init__(self, phase: Phase, progress: Callable[[int], int]):
+        self.tokens, self.progress = phase.gather, progress
+        self.last = max(phase.operation.window.touched_rows(), default=None)
+        self.known: dict[int, int] = {}
+
+    def at(self, y: int) -> int:
+        """Of row ``y``, or LATER if that is not known yet."""
+        count = min(self.tokens.need + self.tokens.step * y, self.tokens.limit)
+        cycle = self.known.get(count)
+        if cycle is None:
+            cycle = self.progress(count)
+            if cycle < LATER:
+                self.known[count] = cycle
+        return cycle
+
+    def latest(self) -> int:
+        """Of the row that comes last."""
+        return 0 if self.last is None else self.at(self.last)
+
+
+class _Core:
+    """A core's units, as a coroutine: it yields while something is not known that another core or
+    a channel must work out first."""
+
+    def __init__(self, model: "_Model", index: int, config: Config):
+        self.model, self.index, self.config = model, index, config
+        self.schedule = model.schedule
+        self.geometry = self.schedule.cores[index].geometry
         # Cycle in which each group is taken, and, where it passes the softmax unit, stored.
         self.taken: list[int] = []
         self.stored: list[int] = []
         self.pass_ends: list[int] = []
         self.gather_ends: list[int] = []
-        # Per buffer the runs of cycles in which the gather unit reads it: their firsts and ends.
-        self.busy = [([], []) for _ in schedule.buffer_bytes]
         self.next_beat = FIRST_WORD
         self.core_free = FIRST_WORD
         self.last_burst = 0
@@ -94,47 +119,41 @@ class _Model:
         self.drain = Array.latency(config)
         self.window = config.window // config.element_bytes
 
-    def span(self, unit: str, index: int, name: str, first: int, last: int) -> None:
-        self.spans.append(Span(unit, index, name, first, last))
+    def progress(self) -> int:
+        """Grows with everything that the others may wait for."""
+        return len(self.stored) + len(self.gather_ends) + len(self.pass_ends)
 
-    def stored_at(self, count: int) -> int:
-        return _reached(self.stored, count, 1)
+    def _rows(self, phase: Phase) -> _Rows:
+        producer = phase.gather.producer
+        if producer is None:
+            return _Rows(phase, self.model.channels[TENSORS].known_fetched_at)
+        return _Rows(phase, partial(self.model.stored_at, producer))
 
-    def gathered_at(self, count: int) -> int:
-        return _reached(self.gather_ends, count, 1)
-
-    def passed_at(self, count: int) -> int:
-        return _reached(self.pass_ends, count, self.config.groups + 1)
-
-    def _rows_at(self, phase: Phase) -> np.ndarray:
-        """First cycle in which each source row may be read."""
-        tokens, window = phase.gather, phase.operation.window
-        times = np.zeros(window.height, dtype=np.int64)
-        progress = self.channels[TENSORS].fetched_at if tokens.fetched else self.stored_at
-        known: dict[int, int] = {}
-        for y in sorted(window.touched_rows()):
-            count = min(tokens.need + tokens.step * y, tokens.limit)
-            if count not in known:
-                known[count] = progress(count)
-            times[y] = known[count]
-        return times
-
-    def _weights_at(self, phase: Phase, n: int) -> int:
+    def _weights(self, phase: Phase, n: int) -> _Wait:
         """When the weights of pass ``n`` are there, which may depend on the passes before it."""
-        return self.channels[CONSTANTS].fetched_at(phase.need + n * phase.pass_need)
+        count = phase.need + n * phase.pass_need
+        return _known(partial(self.model.channels[CONSTANTS].known_fetched_at, count))
 
-    def free_at(self, buffer: int, cycle: int) -> int:
-        """First cycle from ``cycle`` on in which the gather unit does not read the buffer."""
-        firsts, ends = self.busy[buffer]
-        run = bisect_right(firsts, cycle) - 1
-        while run >= 0 and firsts[run] <= cycle < ends[run]:
-            cycle = ends[run]
-            run = min(run + 1, len(firsts) - 1)
-        return cycle
+    def _opens(self, phase: Phase) -> int:
+        """When the epilogue may take its first result."""
+        model, tokens = self.model, phase.epilogue
+        counters = (
+            (model.stored_at, tokens.stored),
+            (model.gathered_at, tokens.gathered),
+        )
+        return max(
+            self.epilogue_free,
+            model.channels[TENSORS].known_sent_at(tokens.sent),
+            *(at(core, n) for at, counts in counters for core, n in enumerate(counts)),
+            *(
+                channel.known_fetched_at(n)
+                for channel, n in zip(model.channels, tokens.fetched, strict=True)
+            ),
+        )
 
     def _gathers(self, phase: Phase, first: int, end: int) -> None:
         """The gather unit reads its buffer from ``first`` to before ``end``."""
-        firsts, ends = self.busy[self.schedule.lifetimes[phase.source].buffer]
+        firsts, ends = self.model.busy[self.schedule.lifetimes[phase.source].buffer]
         if ends and ends[-1] == first:
             ends[-1] = end
         else:
@@ -152,34 +171,33 @@ class _Model:
         self.claimed += words
         return at
 
-    def phase(self, index: int, phase: Phase) -> None:
-        op, g = phase.operation, self.schedule.geometry
-        begins = max(
-            self.epilogue_free,
-            self.stored_at(phase.epilogue.stored),
-            self.channels[TENSORS].sent_at(phase.epilogue.sent),
-            *(c.fetched_at(n) for c, n in zip(self.channels, phase.epilogue.fetched, strict=True)),
-        )
+    def run(self) -> _Steps:
+        """Everything that the core does."""
+        for index, phase in enumerate(self.schedule.phases_of(self.index)):
+            yield from self._phase(index, phase)
+
+    def _phase(self, index: int, phase: Phase) -> _Steps:
+        op = phase.operation
         per_row = None
         if op.softmax is not None:
-            per_row = op.softmax[0] * groups_per_pixel(op, g)
-        results = _Results(begins, per_row, 2 if op.pool else 1)
+            per_row = op.softmax[0] * groups_per_pixel(op, self.geometry)
+        results = _Results(per_row, 2 if op.pool else 1)
         steps = self._segments if op.window.segments else self._patches
-        first_beat, first_step = steps(phase, results)
+        first_beat, first_step = yield from steps(phase, results)
         self.gather_ends.append(self.next_beat - 1)
         ends = self.stored[-1]
         softmax_free = ends + 2 if per_row is not None else 0
         self.epilogue_free = max(self.taken[-1] + self.latency + 2, softmax_free)
-        self.span("gather", index, op.name, first_beat, self.next_beat - 1)
-        self.span("core", index, op.name, first_step, self.last_step)
-        self.span("epilogue", index, op.name, results.first or 0, ends)
+        spans = ((first_beat, self.next_beat - 1), (first_step, self.last_step))
+        for unit, span in zip(CORE_UNITS, (*spans, (results.first or 0, ends)), strict=True):
+            self.model.span(numbered(unit, self.index), index, op.name, *span)
 
-    def _patches(self, phase: Phase, results: "_Results") -> tuple[int, int]:
+    def _patches(self, phase: Phase, results: _Results) -> _Spanning:
         """Every beat and step of a phase; returns the first of each."""
-        op, g = phase.operation, self.schedule.geometry
+        op, g = phase.operation, self.geometry
         window = op.window
         words = op.words(g)
-        rows_at = self._rows_at(phase)
+        rows = self._rows(phase)
         line_beats = window.taps * -(-window.run // self.window)
         pixel_beats = window.lines * line_beats
         completes = _completing_beats(window, g.depth, self.window)
@@ -187,8 +205,8 @@ class _Model:
         bursts = _bursts(op, g)
         tiles, passes, pixels = op.tiles(g), op.passes(g), window.pixel_count
         first_beat = first_step = None
-        beat = max(self.next_beat, self.stored_at(phase.gather.start))
-        latest_row = int(rows_at.max())
+        started = yield from _known(partial(self.model.stored_at, self.index, phase.gather.start))
+        beat = max(self.next_beat, started)
         # All passes of each tile; or every tile, read again, in each pass.
         rounds = [(tile, range(passes)) for tile in range(tiles)]
         if op.stationary:
@@ -196,7 +214,7 @@ class _Model:
         for tile, in_tile in rounds:
             count = min(g.rows, pixels - tile * g.rows)
             beat = max(beat, self._room(words))
-            if beat >= latest_row:
+            if beat >= rows.latest():
                 if first_beat is None:
                     first_beat = beat
                 last_pixel = beat + (count - 1) * pixel_beats
@@ -204,8 +222,8 @@ class _Model:
                 self._gathers(phase, beat, last_pixel + pixel_beats)
                 beat = last_pixel + pixel_beats
             else:
-                beat, opened, times = self._waiting(
-                    phase, tile * g.rows, count, beat, rows_at, line_beats
+                beat, opened, times = yield from self._waiting(
+                    phase, tile * g.rows, count, beat, rows, line_beats
                 )
                 if first_beat is None:
                     first_beat = opened
@@ -213,32 +231,36 @@ class _Model:
                 data = int(due.max())
             for n in in_tile:
                 burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
-                opens = max(self.core_free, self._weights_at(phase, n))
+                weights = yield from self._weights(phase, n)
+                opens = max(self.core_free, weights)
                 last = opens + words - 1
                 if n == in_tile[0]:
                     last = max(last, data)
                 if first_step is None:
                     first_step = max(opens, (first_beat or 0) + AHEAD)
+                    results.begins = yield from _known(partial(self._opens, phase))
                 self._ends(last, burst, results)
             total = (self.released[-1][0] if self.released else self.claimed - words) + words
             self.released.append((total, self.last_step + 1 + g.rows))
         self.next_beat = beat
         return first_beat or 0, first_step or 0
 
-    def _segments(self, phase: Phase, results: "_Results") -> tuple[int, int]:
+    def _segments(self, phase: Phase, results: _Results) -> _Spanning:
         """Every beat of a phase on segments, and the steps that follow from each."""
         op, config = phase.operation, self.config
         window, segments = op.window, op.window.segments
         assert segments is not None
-        rows_at = self._rows_at(phase)
+        rows = self._rows(phase)
         reach = config.reach // config.element_bytes
         beats = window.taps * -(-window.run // reach)
-        beat = max(self.next_beat, self.stored_at(phase.gather.start))
+        started = yield from _known(partial(self.model.stored_at, self.index, phase.gather.start))
+        beat = max(self.next_beat, started)
         first_beat = first_step = None
         step = self.core_free
         steps = len(segments.patterns)
-        for n in range(op.passes(self.schedule.geometry)):
-            step = max(step, self._weights_at(phase, n))
+        for n in range(op.passes(self.geometry)):
+            weights = yield from self._weights(phase, n)
+            step = max(step, weights)
             for pixel in range(window.pixel_count):
                 row = pixel // window.pixels
                 phases = 0
@@ -254,12 +276,15 @@ class _Model:
                         continue
                     beat = max(beat, self._room(1))
                     if inside:
-                        beat = max(beat, int(rows_at[y]))
+                        arrived = yield from _known(partial(rows.at, y))
+                        beat = max(beat, arrived)
                     first_beat = beat if first_beat is None else first_beat
                     self._gathers(phase, beat, beat + beats)
                     beat += beats
                     step = max(step, beat - 1 + SEGMENT_AHEAD)
-                    first_step = step if first_step is None else first_step
+                    if first_step is None:
+                        first_step = step
+                        results.begins = yield from _known(partial(self._opens, phase))
                     if segments.sums:
                         following = y + window.line_stride
                         ends = number == window.lines - 1 or (
@@ -279,7 +304,7 @@ class _Model:
         self.next_beat, self.core_free = beat, step
         return first_beat or 0, first_step or 0
 
-    def _ends(self, last: int, burst: int, results: "_Results") -> None:
+    def _ends(self, last: int, burst: int, results: _Results) -> None:
         """A pass's last step, not before ``last``, and what becomes of its results."""
         config = self.config
         last = max(last, self.last_step + self.last_burst)
@@ -309,8 +334,8 @@ class _Model:
                 results.begins = done + 1
 
     def _waiting(
-        self, phase: Phase, first: int, count: int, beat: int, rows_at, line_beats: int
-    ) -> tuple[int, int, np.ndarray]:
+        self, phase: Phase, first: int, count: int, beat: int, rows: _Rows, line_beats: int
+    ) -> Generator[None, None, tuple[int, int, np.ndarray]]:
         """The beats of a tile of which some must wait for rows: the next free cycle, the first
         beat's, and those of the tile's last pixel."""
         window = phase.operation.window
@@ -322,7 +347,8 @@ class _Model:
             for line in range(window.lines):
                 y = window.line + row * window.row_stride + line * window.line_stride
                 if 0 <= y < window.height:
-                    beat = max(beat, int(rows_at[y]))
+                    arrived = yield from _known(partial(rows.at, y))
+                    beat = max(beat, arrived)
                 if opened is None:
                     opened = beat
                 times += range(beat, beat + line_beats)
@@ -330,15 +356,76 @@ class _Model:
                 beat += line_beats
         return beat, opened or beat, np.array(times)
 
+
+class _Model:
+    """The cores and the channels, and what they know of each other."""
+
+    def __init__(self, schedule: Schedule, config: Config):
+        self.schedule, self.config = schedule, config
+        self.channels = [
+            Channel(unit, fetches, () if channel else schedule.sends, self, schedule.axi_bytes)
+            for channel, (unit, fetches) in enumerate(
+                zip(fetchers(schedule.channels), schedule.fetches, strict=True)
+            )
+        ]
+        self.spans: list[Span] = []
+        # Per buffer the runs of cycles in which a gather unit reads it: their firsts and ends.
+        self.busy = [([], []) for _ in schedule.buffer_bytes]
+        self.cores = [_Core(self, index, core) for index, core in enumerate(config.cores)]
+
+    def span(self, unit: str, index: int, name: str, first: int, last: int) -> None:
+        self.spans.append(Span(unit, index, name, first, last))
+
+    def stored_at(self, core: int, count: int) -> int:
+        return _reached(self.cores[core].stored, count, 1)
+
+    def gathered_at(self, core: int, count: int) -> int:
+        return _reached(self.cores[core].gather_ends, count, 1)
+
+    def passed_at(self, core: int, count: int) -> int:
+        of = self.cores[core]
+        return _reached(of.pass_ends, count, of.config.groups + 1)
+
+    def free_at(self, buffer: int, cycle: int) -> int:
+        """First cycle from ``cycle`` on in which the gather unit does not read the copy of the
+        buffer that the send unit reads."""
+        if len(self.cores) > 1:
+            return cycle
+        firsts, ends = self.busy[buffer]
+        run = bisect_right(firsts, cycle) - 1
+        while run >= 0 and firsts[run] <= cycle < ends[run]:
+            cycle = ends[run]
+            run = min(run + 1, len(firsts) - 1)
+        return cycle
+
+    def _progress(self) -> int:
+        return sum(core.progress() for core in self.cores)
+
     def run(self) -> Prediction:
-        for index, phase in enumerate(self.schedule.phases):
-            self.phase(index, phase)
+        waiting = [core.run() for core in self.cores]
+        while waiting:
+            before = self._progress()
+            waiting = [steps for steps in waiting if next(steps, self) is not self]
+            if waiting and self._progress() == before:
+                self._advance()
         for channel in self.channels:
             channel.finish()
         # Done shows the cycle after the last unit is seen idle.
         cycles = self.channels[TENSORS].sent_at(len(self.schedule.sends)) + 1
         spans = sorted(self.spans, key=lambda s: (self.config.units.index(s.unit), s.index))
         return Prediction(cycles, tuple(spans))
+
+    def _advance(self) -> None:
+        """All cores wait for a channel: the earliest beat of any is the next thing to happen."""
+        first, *others = sorted(self.channels, key=Channel.opens)
+        first.advance(others[0].opens() if others else LATER)
+
+
+def _known(ask: Callable[[], int]) -> _Wait:
+    """What ``ask`` answers as soon as it does not say LATER."""
+    while (cycle := ask()) >= LATER:
+        yield
+    return cycle
 
 
 def _reached(cycles: Sequence[int], count: int, delay: int) -> int:

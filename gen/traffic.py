@@ -37,11 +37,11 @@ LATER = 1 << 62
 class Progress(Protocol):
     """What transfers wait for: the first cycle in which a count is reached, or :data:`LATER`."""
 
-    def gathered_at(self, count: int) -> int: ...
+    def gathered_at(self, core: int, count: int) -> int: ...
 
-    def passed_at(self, count: int) -> int: ...
+    def passed_at(self, core: int, count: int) -> int: ...
 
-    def stored_at(self, count: int) -> int: ...
+    def stored_at(self, core: int, count: int) -> int: ...
 
     def free_at(self, buffer: int, cycle: int) -> int:
         """First cycle from ``cycle`` on in which nobody else reads the buffer."""
@@ -66,7 +66,7 @@ class _Writes:
         if len(self.ends) == len(self.plans):
             return LATER
         plan = self.plans[len(self.ends)]
-        asked = max(self.asked, self.progress.stored_at(plan.stored))
+        asked = max(self.asked, self.progress.stored_at(plan.producer, plan.stored))
         if asked == LATER:
             return LATER
         if len(self.taken) == Send.QUEUE:
@@ -124,12 +124,15 @@ class _Reads:
 
     def _granted(self, plan: FetchPlan) -> int:
         progress = self.channel.progress
+        counters = (
+            (progress.gathered_at, plan.gathered),
+            (progress.passed_at, plan.passed),
+            (progress.stored_at, plan.stored),
+        )
         return max(
             self.request,
-            progress.gathered_at(plan.gathered),
-            progress.passed_at(plan.passed),
-            progress.stored_at(plan.stored),
             self.channel.known_sent_at(plan.sent),
+            *(at(core, n) for at, counts in counters for core, n in enumerate(counts)),
         )
 
     def take(self, slot: int, count: int) -> None:
@@ -177,19 +180,28 @@ class Channel:
         self.writes = _Writes(sends, progress)
         self.slot = 0
         self.write_turn = True
+        self.asked = LATER
 
     def fetched_at(self, count: int) -> int:
         """First cycle in which ``count`` beats are seen to have arrived."""
+        while (cycle := self.known_fetched_at(count)) == LATER:
+            self.advance()
+        return cycle
+
+    def known_fetched_at(self, count: int) -> int:
+        """The same, or LATER if they are not known to have arrived, which :meth:`advance` will
+        work towards."""
         if count <= 0:
             return 0
-        while self.reads.total < count:
-            self._advance(count - self.reads.total)
+        if count > self.reads.total:
+            self.asked = min(self.asked, count)
+            return LATER
         return self.reads.arrived_at(count)
 
     def sent_at(self, count: int) -> int:
         """First cycle in which ``count`` transfers are seen to be over."""
         while len(self.writes.ends) < count:
-            self._advance()
+            self.advance()
         return self.known_sent_at(count)
 
     def known_sent_at(self, count: int) -> int:
@@ -202,14 +214,22 @@ class Channel:
     def finish(self) -> None:
         """Work out every beat, when everything that transfers wait for is known."""
         while self.reads.next < len(self.reads.plans):
-            self._advance()
+            self.advance()
         self.sent_at(len(self.writes.plans))
 
-    def _advance(self, most: int = LATER) -> None:
-        """Give slots away, as long as nothing changes, to at most ``most`` reads."""
+    def opens(self) -> int:
+        """The next slot that will be given away, as far as is known."""
+        return max(self.slot, min(self.reads.ready(), self.writes.ready()))
+
+    def advance(self, until: int = LATER) -> None:
+        """Give slots away, as long as nothing changes: one, or reads before ``until`` and up to
+        the last that is asked for."""
         reads, writes = self.reads.ready(), self.writes.ready()
         slot = max(self.slot, min(reads, writes))
         assert slot < LATER, "a transfer waits for what only comes after it"
+        asked = self.asked - self.reads.total if self.asked < LATER else LATER
+        self.asked = LATER
+        most = max(1, min(asked, until - slot))
         contested = reads <= slot and writes <= slot
         count = 1
         if reads > slot or (contested and self.write_turn):

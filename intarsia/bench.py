@@ -129,7 +129,7 @@ def _row(
     wrong = simulation.mismatches
     if reference is not None:
         wrong = max(wrong, int((outputs != reference.reshape(outputs.shape)).sum()))
-    g = design.schedule.geometry
+    g = design.schedule.cores[0].geometry
     cycles, limit = max(simulation.cycles), roofline(design)
     return {
         "workload": name,

@@ -171,10 +171,14 @@ def compile_model(
         design = compile_design(model, target, progress=tell, **given)
         tell("emitting Verilog")
         design.write(folder)
-    g, schedule = design.schedule.geometry, design.schedule
+    schedule = design.schedule
     say(f"{design.graph.name}: {design.graph.macs():,} MACs in {len(schedule.phases)} phases")
+    arrays = [
+        f"array {g.rows}x{g.cols}x{g.depth} = {g.multipliers} multipliers, {g.lanes} lanes"
+        for g in (core.geometry for core in schedule.cores)
+    ]
     say(
-        f"array {g.rows}x{g.cols}x{g.depth} = {g.multipliers} multipliers, {g.lanes} lanes; "
+        f"{'; '.join(arrays)}; "
         f"{schedule.onchip_bytes:,} bytes on chip; "
         f"weights {'streamed' if schedule.streamed else 'on chip'}"
     )

@@ -15,6 +15,7 @@ from gen.schedule import Schedule
 from gen.target import Target
 from gen.timing import Prediction
 from rtl.accelerator import Accelerator
+from rtl.config import numbered
 from rtl.register_map import REGISTERS
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _README = """\
   graph.json, .npz          the model as integers: tensors, tasks, weights
   target.json               the budget that it was compiled for
 
-  multipliers {multipliers} ({rows} rows x {cols} columns x {depth}), {lanes} outputs a cycle
+  multipliers {multipliers}: rows x columns x depth {arrays}
   on chip     {onchip} bytes of buffers and weights
   schedule    in {memory}
 
@@ -87,17 +88,14 @@ def _fill(design: "Design", source: str, partial: Path, folder: Path) -> None:
         digits = -(-bits // 4)
         listing = "".join(f"{word:0{digits}x}\n" for word in words)
         (images / f"{name}.hex").write_text(listing)
-    if design.program.constants.stream:
-        (images / "stream.bin").write_bytes(design.program.constants.stream)
-    g = design.schedule.geometry
+    if design.program.stream:
+        (images / "stream.bin").write_bytes(design.program.stream)
+    cores = [plan.geometry for plan in design.schedule.cores]
     about = _README.format(
         name=design.graph.name,
         cycles=design.prediction.cycles,
-        multipliers=g.multipliers,
-        rows=g.rows,
-        cols=g.cols,
-        depth=g.depth,
-        lanes=g.lanes,
+        multipliers=sum(g.multipliers for g in cores),
+        arrays=", ".join(f"{g.rows} x {g.cols} x {g.depth} ({g.lanes} lanes)" for g in cores),
         onchip=design.schedule.onchip_bytes,
         memory=design.target.memory.upper(),
         folder=folder,
@@ -125,16 +123,20 @@ def _words(design: "Design") -> dict[str, Any]:
 
 def _images(design: "Design") -> dict[str, tuple[list[int], int]]:
     """Words of each constant memory, and their width in bits."""
-    c, machine = design.program.constants, design.machine
+    machine, images = design.machine, {}
     widths = Accelerator.load_widths(machine.config, machine.fields)
-    images = {
-        "weights": c.weights,
-        "bias": c.biases,
-        "scale": c.scales,
-        "table": c.tables,
-        "exponent": c.exponent_words,
-    }
-    return {name: (words, widths[name]) for name, words in images.items() if words}
+    for core, c in enumerate(design.program.constants):
+        memories = {
+            "weights": c.weights,
+            "bias": c.biases,
+            "scale": c.scales,
+            "table": c.tables,
+            "exponent": c.exponent_words,
+        }
+        for memory, words in memories.items():
+            name = numbered(memory, core)
+            images |= {name: (words, widths[name])} if words else {}
+    return images
 
 
 def _memory_map(design: "Design") -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Layer:
 def layers(
     schedule: Schedule, prediction: Prediction, stores: Path, start: int, cycles: int
 ) -> Iterator[Layer]:
-    """Every operation in order, then the transfer of the outputs.
+    """Every operation in order, then the transfer of the outputs; of a machine with one core.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def layers(
     for index, phase in enumerate(schedule.phases):
         operation = phase.operation
         end = measured
-        for _ in range(group_count(operation, schedule.geometry)):
+        for _ in range(group_count(operation, schedule.geometry(phase))):
             end = next(trace)
         name = operation.name
         yield Layer(name, operation.macs, ends[index] - foreseen, end - measured)

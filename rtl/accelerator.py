@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from .array import Array
 from .axi import axi4, axi4_lite
-from .config import CONSTANTS, TENSORS, Config
+from .config import CONSTANTS, CORE_UNITS, TENSORS, Config, numbered
 from .core import Core
 from .crossbar import Crossbar
 from .epilogue import Epilogue
@@ -25,7 +25,21 @@ from .sequencer import Sequencer
 from .tile import Tile
 from .words import Fields, word_fields
 
-__all__ = ["Accelerator", "Contents"]
+__all__ = ["Accelerator", "Contents", "CoreContents"]
+
+PORTS = ("gather", "residual", "store")
+"""Of a core at the crossbar."""
+
+
+@dataclass(frozen=True)
+class CoreContents:
+    """First contents of a core's constant memories, as packed words."""
+
+    weights: Sequence[int] = ()
+    bias: Sequence[int] = ()
+    scale: Sequence[int] = ()
+    table: Sequence[int] = ()
+    exponent: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -33,11 +47,18 @@ class Contents:
     """First contents of the memories, as packed words; programs only where they are ROM."""
 
     programs: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    weights: Sequence[int] = ()
-    bias: Sequence[int] = ()
-    scale: Sequence[int] = ()
-    table: Sequence[int] = ()
-    exponent: Sequence[int] = ()
+    cores: tuple[CoreContents, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Path:
+    """The units of one core."""
+
+    gather: Gather
+    packer: Packer
+    core: Core
+    array: Array
+    epilogue: Epilogue
 
 
 class Accelerator(wiring.Component):
@@ -83,7 +104,11 @@ class Accelerator(wiring.Component):
 
     def shared(self) -> dict[str, wiring.Component]:
         """Modules that are emitted once and instantiated many times, by their Verilog name."""
-        return {"tile": Tile(self.config), "lane": shared_lane(self.config)}
+        modules = {}
+        for index, core in enumerate(self.config.cores):
+            modules[numbered("tile", index)] = Tile(core)
+            modules[numbered("lane", index)] = shared_lane(core)
+        return modules
 
     @staticmethod
     def load_widths(config: Config, fields: Mapping[str, Fields]) -> dict[str, int]:
@@ -91,11 +116,12 @@ class Accelerator(wiring.Component):
 
         ``counts`` is words per unit.
         """
-        widths = {
-            "weights": config.weight_bits * config.cols * config.depth,
-            **Epilogue.widths(config),
-            "counts": 16,
-        }
+        widths = {}
+        for index, core in enumerate(config.cores):
+            weights = {"weights": core.weight_bits * core.cols * core.depth}
+            memories = weights | Epilogue.widths(core)
+            widths |= {numbered(name, index): width for name, width in memories.items()}
+        widths["counts"] = 16
         return widths | {unit: fields[unit].width for unit in config.units}
 
     def elaborate(self, platform):
@@ -103,23 +129,11 @@ class Accelerator(wiring.Component):
         config, contents = self.config, self._contents
         m.submodules.registers = registers = Registers()
         m.submodules.crossbar = crossbar = Crossbar(config)
-        m.submodules.gather = gather = Gather(config, self.fields["gather"])
-        m.submodules.packer = packer = Packer(config)
-        m.submodules.core = core = Core(config, self.fields["core"])
-        m.submodules.array = array = Array(
-            config, weights=contents.weights, writable=config.loadable or config.streamed
-        )
-        m.submodules.epilogue = epilogue = Epilogue(
-            config,
-            self.fields["epilogue"],
-            bias=contents.bias,
-            scale=contents.scale,
-            table=contents.table,
-            exponent=contents.exponent,
-        )
+        paths = [self._path(m, index) for index in range(config.core_count)]
         m.submodules.send = send = Send(config, self.fields["send"])
         fetches = self._fetches(m)
-        units = dict(zip(config.units, (gather, core, epilogue, send, *fetches), strict=True))
+        own = (unit for path in paths for unit in (path.gather, path.core, path.epilogue))
+        units = dict(zip(config.units, (*own, send, *fetches), strict=True))
 
         sequencers = {}
         for name, unit in units.items():
@@ -142,49 +156,87 @@ class Accelerator(wiring.Component):
             failed |= fetch.error
         for sequencer in sequencers.values():
             finished &= sequencer.idle
+        stalled = Cat(path.core.i.valid & ~path.core.valid for path in paths).any()
         m.d.comb += [
             registers.finished.eq(finished),
-            registers.stalled.eq(core.i.valid & ~core.valid),
+            registers.stalled.eq(stalled),
             registers.failed.eq(failed),
             send.regions.eq(registers.regions),
         ]
         wiring.connect(m, wiring.flipped(self.s_axil), registers.axi)
         self._connect_memory(m, fetches, send)
-        self._connect_path(m, crossbar, gather, packer, core, array, epilogue)
-
-        m.d.comb += [
-            gather.stored.eq(epilogue.stored),
-            gather.fetched.eq(fetches[TENSORS].fetched),
-            core.fetched.eq(fetches[CONSTANTS].fetched),
-            epilogue.sent.eq(send.sent),
-            send.stored.eq(epilogue.stored),
-        ]
-        for channel, fetch in enumerate(fetches):
+        for index, path in enumerate(paths):
+            self._connect_path(m, crossbar, index, path)
+        stored = [path.epilogue.stored for path in paths]
+        gathered = [path.gather.gathered for path in paths]
+        for path in paths:
+            m.d.comb += [
+                path.gather.stored.eq(Cat(stored)),
+                path.gather.fetched.eq(fetches[TENSORS].fetched),
+                path.core.fetched.eq(fetches[CONSTANTS].fetched),
+                path.epilogue.sent.eq(send.sent),
+                path.epilogue.fetched.eq(Cat(fetch.fetched for fetch in fetches)),
+                path.epilogue.all_stored.eq(Cat(stored)),
+                path.epilogue.all_gathered.eq(Cat(gathered)),
+            ]
+        for fetch in fetches:
             m.d.comb += [
                 fetch.regions.eq(registers.regions),
-                fetch.gathered.eq(gather.gathered),
-                fetch.passed.eq(core.passed),
-                fetch.stored.eq(epilogue.stored),
+                fetch.gathered.eq(Cat(gathered)),
+                fetch.passed.eq(Cat(path.core.passed for path in paths)),
+                fetch.stored.eq(Cat(stored)),
                 fetch.sent.eq(send.sent),
-                epilogue.fetched[channel].eq(fetch.fetched),
             ]
         wiring.connect(m, fetches[TENSORS].store, crossbar.fetch)
         wiring.connect(m, send.request, crossbar.send)
-        m.d.comb += send.data.eq(crossbar.send_data)
-        self._connect_constants(m, registers, sequencers, array, epilogue, fetches[CONSTANTS])
+        m.d.comb += [
+            send.stored.eq(Cat(stored)),
+            send.data.eq(crossbar.send_data),
+        ]
+        self._connect_constants(m, registers, sequencers, paths, fetches[CONSTANTS])
 
-        # What a bench may watch: every write of the epilogue, at the top level.
-        trace = {
-            "store_valid": crossbar.store.valid,
-            "store_buffer": crossbar.store.payload.buffer,
-            "store_address": crossbar.store.payload.address,
-            "store_count": crossbar.store.payload.count,
-            "store_data": crossbar.store.payload.data,
-        }
-        for name, value in trace.items():
-            watched = Signal(value.shape(), name=name, attrs={"keep": 1})
-            m.d.comb += watched.eq(value)
+        # What a bench may watch: every write of an epilogue, at the top level.
+        for index, path in enumerate(paths):
+            store = path.epilogue.store
+            trace = {
+                "store_valid": store.valid,
+                "store_buffer": store.payload.buffer,
+                "store_address": store.payload.address,
+                "store_count": store.payload.count,
+                "store_data": store.payload.data,
+            }
+            for name, value in trace.items():
+                watched = Signal(value.shape(), name=numbered(name, index), attrs={"keep": 1})
+                m.d.comb += watched.eq(value)
         return m
+
+    def _path(self, m: Module, index: int) -> _Path:
+        """The units of a core."""
+        config = self.config.cores[index]
+        cores = self._contents.cores
+        contents = cores[index] if cores else CoreContents()
+        fields = {name: self.fields[numbered(name, index)] for name in CORE_UNITS}
+        writable = config.loadable or config.streamed
+        path = _Path(
+            gather=Gather(config, fields["gather"], core=index),
+            packer=Packer(config),
+            core=Core(config, fields["core"]),
+            array=Array(
+                config, weights=contents.weights, writable=writable, tile=numbered("tile", index)
+            ),
+            epilogue=Epilogue(
+                config,
+                fields["epilogue"],
+                bias=contents.bias,
+                scale=contents.scale,
+                table=contents.table,
+                exponent=contents.exponent,
+                lane=numbered("lane", index),
+            ),
+        )
+        for name, unit in vars(path).items():
+            m.submodules[numbered(name, index)] = unit
+        return path
 
     def _fetches(self, m: Module) -> list[Fetch]:
         """The fetch unit of each channel."""
@@ -215,23 +267,27 @@ class Accelerator(wiring.Component):
                 elif member.flow is Out:
                     m.d.comb += outer.eq(0)
 
-    def _connect_path(self, m: Module, crossbar, gather, packer, core, array, epilogue) -> None:
+    def _connect_path(self, m: Module, crossbar: Crossbar, index: int, path: _Path) -> None:
         """Buffers to gather to packer to array to epilogue to buffers."""
-        config = self.config
-        wiring.connect(m, gather.request, crossbar.gather)
+        config = self.config.cores[index]
+        gather, packer, core = path.gather, path.packer, path.core
+        array, epilogue = path.array, path.epilogue
+        ports = {name: getattr(crossbar, numbered(name, index)) for name in PORTS}
+        wiring.connect(m, gather.request, ports["gather"])
         accepted = Signal()
         m.d.comb += accepted.eq(gather.request.valid & gather.request.ready)
         shift = (config.word_bytes - 1).bit_length()
         beat = Cat(gather.beat, gather.request.payload.address[:shift])
         valid = accepted
         for stage in range(Crossbar.READ_LATENCY + 1):
-            later = Signal(len(beat), name=f"beat_{stage}", reset_less=True)
-            later_valid = Signal(name=f"beat_valid_{stage}")
+            later = Signal(len(beat), name=numbered(f"beat_{stage}_", index), reset_less=True)
+            later_valid = Signal(name=numbered(f"beat_valid_{stage}_", index))
             m.d.sync += [later.eq(beat), later_valid.eq(valid)]
             if stage == Crossbar.READ_LATENCY:
                 place = beat[len(gather.beat.as_value()) :]
-                window = Signal(8 * config.reach, name="window", reset_less=True)
-                m.d.sync += window.eq(crossbar.gather_data >> (place << 3))
+                window = Signal(8 * config.reach, name=numbered("window", index), reset_less=True)
+                data = getattr(crossbar, f"{numbered('gather', index)}_data")
+                m.d.sync += window.eq(data >> (place << 3))
                 m.d.comb += packer.bytes.eq(window)
             beat, valid = later, later_valid
         packed = Signal(beat_layout(config))
@@ -262,21 +318,30 @@ class Accelerator(wiring.Component):
                 array.segment_data.eq(packer.segment_data),
             ]
         if config.residual:
-            wiring.connect(m, epilogue.residual, crossbar.residual)
-            m.d.comb += epilogue.residual_data.eq(crossbar.residual_data)
-        wiring.connect(m, epilogue.store, crossbar.store)
+            data = getattr(crossbar, f"{numbered('residual', index)}_data")
+            wiring.connect(m, epilogue.residual, ports["residual"])
+            m.d.comb += epilogue.residual_data.eq(data)
+        wiring.connect(m, epilogue.store, ports["store"])
 
-    def _connect_constants(self, m: Module, registers, sequencers, array, epilogue, fetch) -> None:
+    def _connect_constants(self, m: Module, registers, sequencers, paths, fetch) -> None:
         """Weights and biases come from the fetch unit, everything from the loader."""
         config = self.config
-        writes = {
-            "weights": [array.weight_enable, array.weight_address, array.weight_data],
-            "bias": [epilogue.bias_enable, epilogue.bias_address, epilogue.bias_data],
-        }
-        fetched = {
-            "weights": [fetch.weight_enable, fetch.weight_address, fetch.weight_data],
-            "bias": [fetch.bias_enable, fetch.bias_address, fetch.bias_data],
-        }
+        writes, fetched = {}, {}
+        for index, path in enumerate(paths):
+            array, epilogue, word = path.array, path.epilogue, f"core{index}"
+            weights, bias = numbered("weights", index), numbered("bias", index)
+            writes |= {
+                weights: [array.weight_enable, array.weight_address, array.weight_data],
+                bias: [epilogue.bias_enable, epilogue.bias_address, epilogue.bias_data],
+            }
+            fetched |= {
+                weights: [
+                    fetch.weight_enable[index],
+                    fetch.weight_address,
+                    fetch.weight_data[word],
+                ],
+                bias: [fetch.bias_enable[index], fetch.bias_address, fetch.bias_data[word]],
+            }
         if not config.loadable:
             for name, ports in writes.items():
                 m.d.comb += [a.eq(b) for a, b in zip(ports, fetched[name], strict=True)]
@@ -297,12 +362,14 @@ class Accelerator(wiring.Component):
                 address.eq(Mux(loads[name], loader.index, fetched[name][1])),
                 word.eq(Mux(loads[name], loader.word, fetched[name][2])),
             ]
-        for name in [name for name in Epilogue.widths(config) if name not in writes]:
-            m.d.comb += [
-                getattr(epilogue, f"{name}_enable").eq(loads[name]),
-                getattr(epilogue, f"{name}_address").eq(loader.index),
-                getattr(epilogue, f"{name}_data").eq(loader.word),
-            ]
+        for index, path in enumerate(paths):
+            names = Epilogue.widths(config.cores[index])
+            for name in [name for name in names if name != "bias"]:
+                m.d.comb += [
+                    getattr(path.epilogue, f"{name}_enable").eq(loads[numbered(name, index)]),
+                    getattr(path.epilogue, f"{name}_address").eq(loader.index),
+                    getattr(path.epilogue, f"{name}_data").eq(loader.word),
+                ]
         for place, (name, sequencer) in enumerate(sequencers.items()):
             m.d.comb += [
                 sequencer.write_enable.eq(loads[name]),

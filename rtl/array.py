@@ -53,8 +53,16 @@ class Array(wiring.Component):
 
     PATCH_LATENCY = 2
 
-    def __init__(self, config: Config, *, weights: Sequence[int] = (), writable: bool = True):
+    def __init__(
+        self,
+        config: Config,
+        *,
+        weights: Sequence[int] = (),
+        writable: bool = True,
+        tile: str = "tile",
+    ):
         self._config, self._weights, self._writable = config, weights, writable
+        self._tile = tile
         word = config.weight_bits * config.cols * config.depth
         self._patch_bits = config.element_bits * config.depth
         segments: dict = {}
@@ -191,7 +199,7 @@ class Array(wiring.Component):
                 steer = left[0] if g or up is None else up["control"]
                 names = ("valid", "first", "last", "maximum")
                 m.submodules[f"tile_{r}_{g}"] = Instance(
-                    "tile",
+                    self._tile,
                     i_clk=ClockSignal(),
                     i_rst=ResetSignal(),
                     **{f"i_{n}": steer[i] for i, n in enumerate(names)},

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 __all__ = [
     "CHANNELS",
     "CONSTANTS",
+    "CORE_UNITS",
+    "SHARED",
     "TENSORS",
     "Config",
     "Pattern",
@@ -21,9 +23,13 @@ TENSORS, CONSTANTS = 0, -1
 """Which of the channels carries tensors, and which weights and biases: the first, and the last."""
 
 
-def numbered(name: str, channel: int) -> str:
-    """What ``name`` is called on ``channel``; on the first one, just that."""
-    return f"{name}{channel}" if channel else name
+CORE_UNITS = ("gather", "core", "epilogue")
+"""The units of each core that step through a program."""
+
+
+def numbered(name: str, index: int) -> str:
+    """What ``name`` is called on the channel or core of that ``index``; on the first, just that."""
+    return f"{name}{index}" if index else name
 
 
 def fetchers(channels: int) -> tuple[str, ...]:
@@ -31,9 +37,10 @@ def fetchers(channels: int) -> tuple[str, ...]:
     return tuple(numbered("fetch", channel) for channel in range(channels))
 
 
-def units(channels: int) -> tuple[str, ...]:
-    """The units that step through a program of their own."""
-    return ("gather", "core", "epilogue", "send", *fetchers(channels))
+def units(channels: int, cores: int = 1) -> tuple[str, ...]:
+    """The units that step through a program of their own: those of each core, then the others."""
+    own = (numbered(name, core) for core in range(cores) for name in CORE_UNITS)
+    return (*own, "send", *fetchers(channels))
 
 
 def bits_for(count: int) -> int:
@@ -65,6 +72,13 @@ class Pattern:
             return None
         pixel = column // self.outputs
         return line, self.start + pixel * self.pixel_step + tap * self.tap_step
+
+
+SHARED = (
+    *("word_bytes", "axi_bytes", "buffer_words", "element_bytes", "program_words", "token_bits"),
+    *("links", "loadable", "streamed", "channels", "throttled", "core_count"),
+)
+"""The members of a :class:`Config` that all cores of a machine have in common."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,11 @@ class Config:
         and biases.
     throttled
         Adds a ``throttle`` input that holds internal streams, for benches.
+    core_count
+        Cores of the machine, each with units, a geometry and constants of its own.
+    others
+        The other cores, as the first one of several knows them. Whatever :data:`SHARED` names is
+        the same in all.
     """
 
     rows: int
@@ -160,6 +179,8 @@ class Config:
     streamed: bool = True
     channels: int = 1
     throttled: bool = False
+    core_count: int = 1
+    others: tuple["Config", ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("rows", "cols", "depth", "lanes", "bias_words", "scale_words"):
@@ -187,11 +208,22 @@ class Config:
             raise ValueError(f"channels must be one of {CHANNELS}, not {self.channels}")
         if self.channels > 1 and not self.streamed:
             raise ValueError(f"channels must be 1 where weights stay, not {self.channels}")
+        if self.others and self.core_count != 1 + len(self.others):
+            raise ValueError(f"core_count must be {1 + len(self.others)}, not {self.core_count}")
+        for other in self.others:
+            for name in SHARED:
+                if getattr(other, name) != getattr(self, name):
+                    raise ValueError(f"{name} must be the same in all cores")
+
+    @property
+    def cores(self) -> tuple["Config", ...]:
+        """Every core's sizes, those of this one first."""
+        return (self, *self.others)
 
     @property
     def multipliers(self) -> int:
-        """Products in the array."""
-        return self.rows * self.cols * self.depth
+        """Products in the arrays."""
+        return sum(core.rows * core.cols * core.depth for core in self.cores)
 
     @property
     def fetchers(self) -> tuple[str, ...]:
@@ -201,7 +233,7 @@ class Config:
     @property
     def units(self) -> tuple[str, ...]:
         """The units that step through a program of their own."""
-        return units(self.channels)
+        return units(self.channels, self.core_count)
 
     @property
     def groups(self) -> int:

@@ -6,15 +6,32 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .buffer import Buffer
-from .config import Config, bits_for
+from .config import Config, bits_for, numbered
 
-__all__ = ["READERS", "WRITERS", "Crossbar", "read_layout", "write_layout"]
+__all__ = ["Crossbar", "copies", "read_layout", "readers", "write_layout", "writers"]
 
-READERS = ("residual", "gather", "send")
-"""Ports that read, in falling order of precedence."""
 
-WRITERS = ("store", "fetch")
-"""Ports that write, in falling order of precedence."""
+def readers(config: Config) -> tuple[str, ...]:
+    """Ports that read, in falling order of precedence."""
+    cores = range(config.core_count)
+    return (*(numbered(name, c) for c in cores for name in ("residual", "gather")), "send")
+
+
+def writers(config: Config) -> tuple[str, ...]:
+    """Ports that write, in falling order of precedence."""
+    return (*(numbered("store", c) for c in range(config.core_count)), "fetch")
+
+
+def copies(config: Config, buffer: int) -> tuple[tuple[str, ...], ...]:
+    """The ports that read each copy of a buffer.
+
+    The ports of a machine with one core share one copy. With several cores each port has a copy of
+    its own, so that none ever waits.
+    """
+    linked = tuple(name for name in readers(config) if buffer in config.linked(name))
+    if config.core_count == 1 or not linked:
+        return (linked,)
+    return tuple((name,) for name in linked)
 
 
 def read_layout(config: Config) -> data.StructLayout:
@@ -37,8 +54,9 @@ def write_layout(config: Config) -> data.StructLayout:
 class Crossbar(wiring.Component):
     """The buffers, and the links between them and the ports that read and write.
 
-    A buffer serves one reader and one writer a cycle. The schedule keeps the ports of the compute
-    path apart, so they never wait; a request that meets one of higher precedence is held.
+    A copy of a buffer serves one reader and one writer a cycle; every copy takes all writes. The
+    schedule keeps the ports of the compute paths apart, so they never wait; a request that meets
+    one of higher precedence is held.
 
     Read data come :attr:`READ_LATENCY` cycles after an accepted request, as two words of which the
     addressed byte lies in the first. A write is visible to requests accepted from the next cycle
@@ -48,15 +66,12 @@ class Crossbar(wiring.Component):
     -------
     residual, gather, send : streams of read requests; residual_data, ... the two words
     store, fetch : streams of writes
+
+    Ports of further cores are numbered from 1: ``gather1``, ``store1``.
     """
 
-    residual: stream.Interface
-    residual_data: Signal
-    gather: stream.Interface
-    gather_data: Signal
     send: stream.Interface
     send_data: Signal
-    store: stream.Interface
     fetch: stream.Interface
 
     READ_LATENCY = 1 + Buffer.LATENCY
@@ -64,73 +79,72 @@ class Crossbar(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         ports: dict = {}
-        for name in READERS:
+        for name in readers(config):
             ports[name] = In(stream.Signature(read_layout(config)))
             ports[f"{name}_data"] = Out(16 * config.word_bytes)
-        for name in WRITERS:
+        for name in writers(config):
             ports[name] = In(stream.Signature(write_layout(config)))
         super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        buffers = []
+        held = {name: Signal(name=f"{name}_held") for name in (*readers(config), *writers(config))}
+        reads: dict[str, dict[int, Buffer]] = {name: {} for name in readers(config)}
         for b, words in enumerate(config.buffer_words):
-            buffer = Buffer(words, word_bytes=config.word_bytes)
-            m.submodules[f"buffer_{b}"] = buffer
-            buffers.append(buffer)
+            linked = [name for name in writers(config) if b in config.linked(name)]
+            write, enable = self._granted(m, linked, b, "store", held)
+            for copy, names in enumerate(copies(config, b)):
+                buffer = Buffer(words, word_bytes=config.word_bytes)
+                place = f"{b}_{copy}" if copy else f"{b}"
+                m.submodules[f"buffer_{place}"] = buffer
+                read, _ = self._granted(m, names, b, f"read_{copy}" if copy else "residual", held)
+                m.d.comb += [
+                    buffer.read_address.eq(read.address),
+                    buffer.write_enable.eq(enable),
+                    buffer.write_address.eq(write.address),
+                    buffer.write_count.eq(write.count),
+                    buffer.write_data.eq(write.data),
+                ]
+                for name in names:
+                    reads[name][b] = buffer
+        for name, refused in held.items():
+            m.d.comb += getattr(self, name).ready.eq(~refused)
 
-        for names, members in (
-            (READERS, ("address",)),
-            (WRITERS, ("address", "count", "data")),
-        ):
-            refusals: dict[str, list] = {name: [] for name in names}
-            for b, buffer in enumerate(buffers):
-                linked = [name for name in names if b in config.linked(name)]
-                taken = None
-                layout = read_layout(config) if names is READERS else write_layout(config)
-                request = Signal(layout, name=f"{names[0]}_request_{b}", reset_less=True)
-                enable = Signal(name=f"{names[0]}_enable_{b}")
-                for name in linked:
-                    port = getattr(self, name)
-                    wants = Signal(name=f"{name}_wants_{b}")
-                    m.d.comb += wants.eq(port.valid & (port.payload.buffer == b))
-                    if taken is not None:
-                        refusals[name].append(wants & taken)
-                    grants = wants if taken is None else wants & ~taken
-                    with m.If(grants):
-                        m.d.sync += [
-                            getattr(request, n).eq(getattr(port.payload, n)) for n in members
-                        ]
-                    taken = wants if taken is None else taken | wants
-                m.d.sync += enable.eq(0 if taken is None else taken)
-                if names is READERS:
-                    m.d.comb += buffer.read_address.eq(request.address)
-                else:
-                    m.d.comb += [
-                        buffer.write_enable.eq(enable),
-                        buffer.write_address.eq(request.address),
-                        buffer.write_count.eq(request.count),
-                        buffer.write_data.eq(request.data),
-                    ]
-            for name in names:
-                held = Signal(name=f"{name}_held")
-                for refusal in refusals[name]:
-                    with m.If(refusal):
-                        m.d.comb += held.eq(1)
-                m.d.comb += getattr(self, name).ready.eq(~held)
-
-        for name in READERS:
+        for name, buffers in reads.items():
             chosen = getattr(self, name).payload.buffer
             for stage in range(self.READ_LATENCY):
                 later = Signal(config.buffer_bits, name=f"{name}_from_{stage}")
                 m.d.sync += later.eq(chosen)
                 chosen = later
-            linked = config.linked(name)
             output = getattr(self, f"{name}_data")
-            if len(linked) == 1:
-                m.d.comb += output.eq(buffers[linked[0]].read_data)
-            elif linked:
-                words = [b.read_data if i in linked else 0 for i, b in enumerate(buffers)]
+            if len(buffers) == 1:
+                m.d.comb += output.eq(next(iter(buffers.values())).read_data)
+            elif buffers:
+                every = range(len(config.buffer_words))
+                words = [buffers[b].read_data if b in buffers else 0 for b in every]
                 m.d.comb += output.eq(Choice(words)[chosen])
         return m
+
+    def _granted(self, m: Module, names, buffer: int, kind: str, held) -> tuple[data.View, Signal]:
+        """The request that is accepted of those of ``names`` for ``buffer``, a cycle later, and
+        whether there is one."""
+        writes = kind == "store"
+        layout = write_layout(self._config) if writes else read_layout(self._config)
+        members = ("address", "count", "data") if writes else ("address",)
+        request = Signal(layout, name=f"{kind}_request_{buffer}", reset_less=True)
+        enable = Signal(name=f"{kind}_enable_{buffer}")
+        taken = None
+        for name in names:
+            port = getattr(self, name)
+            wants = Signal(name=f"{name}_wants_{buffer}")
+            m.d.comb += wants.eq(port.valid & (port.payload.buffer == buffer))
+            if taken is not None:
+                with m.If(wants & taken):
+                    m.d.comb += held[name].eq(1)
+            grants = wants if taken is None else wants & ~taken
+            with m.If(grants):
+                m.d.sync += [getattr(request, n).eq(getattr(port.payload, n)) for n in members]
+            taken = wants if taken is None else taken | wants
+        m.d.sync += enable.eq(0 if taken is None else taken)
+        return request, enable

@@ -39,6 +39,7 @@ class Epilogue(wiring.Component):
     store : writes
     stored : progress counter, groups written
     fetched, sent : progress counters of the fetch units, one per channel, and of the send unit
+    all_stored, all_gathered : progress counters of each core, which a word may wait for
     {bias,scale,table,exponent}_{enable,address,data} : load ports of the constant memories, those
         of :class:`~rtl.lanes.Lanes` and the exponentials of an int8 softmax
     """
@@ -54,6 +55,8 @@ class Epilogue(wiring.Component):
     residual_data: Signal
     store: stream.Interface
     stored: Signal
+    all_stored: data.View
+    all_gathered: data.View
     fetched: data.View
     sent: Signal
     clear: Signal
@@ -68,8 +71,9 @@ class Epilogue(wiring.Component):
         scale: Sequence[int] = (),
         table: Sequence[int] = (),
         exponent: Sequence[int] = (),
+        lane: str = "lane",
     ):
-        self._config, self._fields = config, fields
+        self._config, self._fields, self._lane = config, fields, lane
         self._init = {"bias": bias, "scale": scale, "table": table, "exponent": exponent}
         token = config.token_bits
         load: dict = {}
@@ -90,6 +94,8 @@ class Epilogue(wiring.Component):
                 "residual_data": In(16 * config.word_bytes),
                 "store": Out(stream.Signature(write_layout(config))),
                 "stored": Out(token),
+                "all_stored": In(data.ArrayLayout(token, config.core_count)),
+                "all_gathered": In(data.ArrayLayout(token, config.core_count)),
                 "fetched": In(data.ArrayLayout(token, config.channels)),
                 "sent": In(token),
                 "clear": In(1),
@@ -141,9 +147,13 @@ class Epilogue(wiring.Component):
         pending = Signal()
         leaving = Signal()
         take = Signal()
-        arrived = Cat(
-            self.fetched[channel] >= getattr(w, numbered("fetched", channel))
-            for channel in range(config.channels)
+        counters = {"fetched": self.fetched, "stored": self.all_stored}
+        if config.core_count > 1:
+            counters["gathered"] = self.all_gathered
+        reached = Cat(
+            counts[index] >= getattr(w, numbered(name, index))
+            for name, counts in counters.items()
+            for index in range(len(counts.as_value()) // config.token_bits)
         )
         m.d.comb += [
             take.eq(
@@ -151,8 +161,7 @@ class Epilogue(wiring.Component):
                 & self.i.valid
                 & ~leaving
                 & ~pending
-                & (self.stored >= w.stored)
-                & arrived.all()
+                & reached.all()
                 & (self.sent >= w.sent)
                 & ~self.hold
             ),
@@ -172,7 +181,7 @@ class Epilogue(wiring.Component):
         with m.Elif(busy != 0):
             m.d.sync += busy.eq(busy - 1)
 
-        m.submodules.lanes = values = Lanes(config, self._fields, init=self._init)
+        m.submodules.lanes = values = Lanes(config, self._fields, init=self._init, lane=self._lane)
         m.d.comb += [
             values.word.eq(self.i.payload),
             values.sums.eq(queue.r_data),

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from amaranth import Array as Choice
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS_BITS, axi4
 from .bursts import Bursts
-from .config import Config, bits_for
+from .config import Config, bits_for, numbered
 from .crossbar import write_layout
 from .words import Fields
 
@@ -31,10 +32,10 @@ def bias_beats(config: Config) -> int:
 class Fetch(wiring.Component):
     """Steps through transfers; asks for bursts as far ahead as its tokens and the memory allow.
 
-    A word's bursts are requested once the space that they fill is free: ``gathered`` words of the
-    gather unit, ``passed`` passes, ``stored`` groups and ``sent`` words. Data are taken at a beat a
-    cycle, except while the buffer's write port is the epilogue's. Beats of weights and biases
-    collect to whole words of their memories.
+    A word's bursts are requested once the space that they fill is free: of each core ``gathered``
+    words of the gather unit, ``passed`` passes and ``stored`` groups, and ``sent`` words. Data are
+    taken at a beat a cycle, except while the buffer's write port is an epilogue's. Beats of weights
+    and biases collect to whole words of their core's memories.
 
     Parameters
     ----------
@@ -46,10 +47,11 @@ class Fetch(wiring.Component):
     i : stream of words
     axi : AXI4 master, read channels
     regions : base address of each region
-    gathered, passed, stored, sent : progress counters of the other units
+    gathered, passed, stored : progress counters of each core
+    sent : progress counter of the send unit
     fetched : progress counter, beats that have arrived where they belong
     store : writes to buffers
-    weight_*, bias_* : writes to the constant memories
+    weight_*, bias_* : writes to the constant memories; an enable and data for each core
     error : a beat came with an error response
     idle : nothing asked for is outstanding
     """
@@ -57,18 +59,18 @@ class Fetch(wiring.Component):
     i: stream.Interface
     axi: Any
     regions: data.View
-    gathered: Signal
-    passed: Signal
-    stored: Signal
+    gathered: data.View
+    passed: data.View
+    stored: data.View
     sent: Signal
     fetched: Signal
     store: stream.Interface
     weight_enable: Signal
     weight_address: Signal
-    weight_data: Signal
+    weight_data: data.View
     bias_enable: Signal
     bias_address: Signal
-    bias_data: Signal
+    bias_data: data.View
     error: Signal
     idle: Signal
     clear: Signal
@@ -80,26 +82,26 @@ class Fetch(wiring.Component):
         self._config, self._fields = config, fields
         self._tensors, self._constants = tensors, constants
         token = config.token_bits
-        self._weight_bits = config.weight_bits * config.cols * config.depth
-        words = max(config.weight_words, config.bias_words)
+        words = max(max(core.weight_words, core.bias_words) for core in config.cores)
         self._place_bits = max(config.address_bits, bits_for(words))
+        each = data.ArrayLayout(token, config.core_count)
+        weights = {f"core{i}": c.weight_bits * c.cols * c.depth for i, c in enumerate(config.cores)}
+        biases = {f"core{i}": 32 * c.lanes for i, c in enumerate(config.cores)}
         super().__init__(
             {
                 "i": In(stream.Signature(fields.width)),
                 "axi": Out(axi4(config.axi_bytes)),
                 "regions": In(data.ArrayLayout(ADDRESS_BITS, 4)),
-                "gathered": In(token),
-                "passed": In(token),
-                "stored": In(token),
+                **{name: In(each) for name in ("gathered", "passed", "stored")},
                 "sent": In(token),
                 "fetched": Out(token),
                 "store": Out(stream.Signature(write_layout(config))),
-                "weight_enable": Out(1),
-                "weight_address": Out(bits_for(config.weight_words)),
-                "weight_data": Out(self._weight_bits),
-                "bias_enable": Out(1),
-                "bias_address": Out(bits_for(config.bias_words)),
-                "bias_data": Out(32 * config.lanes),
+                "weight_enable": Out(config.core_count),
+                "weight_address": Out(bits_for(max(c.weight_words for c in config.cores))),
+                "weight_data": Out(data.StructLayout(weights)),
+                "bias_enable": Out(config.core_count),
+                "bias_address": Out(bits_for(max(c.bias_words for c in config.cores))),
+                "bias_data": Out(data.StructLayout(biases)),
                 "error": Out(1),
                 "idle": Out(1),
                 "clear": In(1),
@@ -117,6 +119,7 @@ class Fetch(wiring.Component):
         pending = data.StructLayout(
             {
                 "target": 2,
+                "core": bits_for(config.core_count),
                 "buffer": config.buffer_bits,
                 "address": self._place_bits,
                 "beats": 24,
@@ -125,14 +128,13 @@ class Fetch(wiring.Component):
         # Transfers whose last burst is requested but whose data are still to come.
         m.submodules.pending = queue = fifo.SyncFIFO(width=pending.size, depth=16)
         granted = Signal()
-        m.d.comb += granted.eq(
-            self.i.valid
-            & (self.gathered >= w.gathered)
-            & (self.passed >= w.passed)
-            & (self.stored >= w.stored)
-            & (self.sent >= w.sent)
-            & ~self.hold
+        counters = {"gathered": self.gathered, "passed": self.passed, "stored": self.stored}
+        reached = Cat(
+            counts[core] >= getattr(w, numbered(name, core))
+            for name, counts in counters.items()
+            for core in range(config.core_count)
         )
+        m.d.comb += granted.eq(self.i.valid & reached.all() & (self.sent >= w.sent) & ~self.hold)
         # A burst on offer stays on offer, whatever happens to the tokens or the throttle.
         offered = Signal()
         entered = Signal()
@@ -152,6 +154,7 @@ class Fetch(wiring.Component):
         entry = Signal(pending)
         m.d.comb += [
             entry.target.eq(w.target),
+            entry.core.eq(w.core),
             entry.buffer.eq(w.buffer),
             entry.address.eq(w.address),
             entry.beats.eq(w.beats),
@@ -197,23 +200,29 @@ class Fetch(wiring.Component):
 
     def _collect(self, m: Module, arrives, head, place) -> Signal:
         """Joins beats to words of the constant memories; returns whether this beat ends one."""
+        cores = self._config.cores
         width = 8 * self._config.axi_bytes
-        per_weight, per_bias = weight_beats(self._config), bias_beats(self._config)
-        history = Signal(width * (max(per_weight, per_bias, 2) - 1), reset_less=True)
+        sizes = {WEIGHTS: [*map(weight_beats, cores)], BIASES: [*map(bias_beats, cores)]}
+        most = max(*sizes[WEIGHTS], *sizes[BIASES], 2)
+        history = Signal(width * (most - 1), reset_less=True)
         joined = Cat(history, self.axi.rdata)
-        slot = Signal(range(max(per_weight, per_bias, 2)))
-        is_weight = head.target == WEIGHTS
+        slot = Signal(range(most))
+        final = Signal(range(most))
         ends = Signal()
-        m.d.comb += ends.eq(slot == Mux(is_weight, per_weight - 1, per_bias - 1))
+        beats = [Choice([n - 1 for n in sizes[target]])[head.core] for target in (WEIGHTS, BIASES)]
+        m.d.comb += [
+            final.eq(Mux(head.target == WEIGHTS, *beats)),
+            ends.eq(slot == final),
+        ]
         with m.If(arrives & (head.target != TENSOR)):
             m.d.sync += [history.eq(joined[width:]), slot.eq(Mux(ends, 0, slot + 1))]
-        for name, target, beats in (
-            ("weight", WEIGHTS, per_weight),
-            ("bias", BIASES, per_bias),
-        ):
-            m.d.comb += [
-                getattr(self, f"{name}_enable").eq(arrives & ends & (head.target == target)),
-                getattr(self, f"{name}_address").eq(head.address + place),
-                getattr(self, f"{name}_data").eq(joined[len(joined) - width * beats :]),
-            ]
+        for name, target in (("weight", WEIGHTS), ("bias", BIASES)):
+            m.d.comb += getattr(self, f"{name}_address").eq(head.address + place)
+            for core in range(len(cores)):
+                chosen = (head.target == target) & (head.core == core)
+                word = joined[len(joined) - width * sizes[target][core] :]
+                m.d.comb += [
+                    getattr(self, f"{name}_enable")[core].eq(arrives & ends & chosen),
+                    getattr(self, f"{name}_data")[f"core{core}"].eq(word),
+                ]
         return ends

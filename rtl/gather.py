@@ -1,5 +1,6 @@
 """Gather: the affine address generator that turns convolution windows into contiguous patches."""
 
+from amaranth import Array as Choice
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -58,20 +59,25 @@ class Gather(wiring.Component):
 
     One beat per cycle, none between words; the reading has no latency of its own.
 
+    Parameters
+    ----------
+    core
+        Which of the machine's cores it belongs to.
+
     Members
     -------
     i : stream of words
     request : stream of buffer reads; ``beat`` accompanies each accepted one
-    stored, fetched : progress counters of the epilogue and the fetch unit
+    stored, fetched : progress counters of each core's epilogue and of the fetch unit
     room : free words in the patch ring
     claim : words taken from the ring in this cycle
-    gathered : words of the program finished
+    gathered : progress counter, words of the program finished
     """
 
     i: stream.Interface
     request: stream.Interface
     beat: data.View
-    stored: Signal
+    stored: data.View
     fetched: Signal
     room: Signal
     claim: Signal
@@ -79,8 +85,8 @@ class Gather(wiring.Component):
     clear: Signal
     hold: Signal
 
-    def __init__(self, config: Config, fields: Fields):
-        self._config, self._fields = config, fields
+    def __init__(self, config: Config, fields: Fields, *, core: int = 0):
+        self._config, self._fields, self._core = config, fields, core
         token = config.token_bits
         super().__init__(
             {
@@ -93,7 +99,7 @@ class Gather(wiring.Component):
                     )
                 ),
                 "beat": Out(beat_layout(config)),
-                "stored": In(token),
+                "stored": In(data.ArrayLayout(token, config.core_count)),
                 "fetched": In(token),
                 "room": In(bits_for(config.patch_words + 1)),
                 "claim": Out(bits_for(config.patch_words + 1)),
@@ -174,7 +180,7 @@ class Gather(wiring.Component):
         need = Signal(config.token_bits)
         opens = Signal()
         m.d.comb += [
-            progress.eq(Mux(w.fetched, self.fetched, self.stored)),
+            progress.eq(Choice([*self.stored, self.fetched])[w.producer]),
             need.eq(w.need + line_need),
             opens.eq((lane == 0) & ((line == 0) | w.segments) & (tap == 0) & (run == 0)),
         ]
@@ -183,7 +189,7 @@ class Gather(wiring.Component):
         ready = Signal()
         m.d.comb += [
             ready.eq(
-                (self.stored >= w.start)
+                (self.stored[self._core] >= w.start)
                 & (~inside | (progress >= Mux(need < w.limit, need, w.limit)))
                 & (~opens | (self.room >= words))
                 & ~self.hold

@@ -56,6 +56,8 @@ class Lanes(wiring.Component):
     ----------
     init
         First contents of the constant memories, by name.
+    lane
+        The module of :func:`shared_lane`.
 
     Members
     -------
@@ -82,8 +84,9 @@ class Lanes(wiring.Component):
         fields: Fields,
         *,
         init: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        lane: str = "lane",
     ):
-        self._config, self._fields, self._init = config, fields, init
+        self._config, self._fields, self._init, self._lane = config, fields, init, lane
         self._widths, self._depths = constant_widths(config), constant_depths(config)
         ports: dict = {
             "word": In(fields.width),
@@ -140,7 +143,7 @@ class Lanes(wiring.Component):
             value = Signal(bits, name=f"value_{i}")
             ports = {} if scale is None else {"i_scale": _part(scale.read_data, i, lanes)}
             m.submodules[f"lane_{i}"] = Instance(
-                "lane",
+                self._lane,
                 i_clk=ClockSignal(),
                 i_rst=ResetSignal(),
                 i_accumulator=sums[wide * i : wide * (i + 1)],

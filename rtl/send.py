@@ -18,15 +18,16 @@ __all__ = ["Send"]
 class Send(wiring.Component):
     """Steps through transfers from buffers to memory, a beat a cycle.
 
-    A word begins when ``stored`` groups are written. Buffer reads run ahead of the write channel as
-    far as a small queue has room; beats are whole, so a region is padded to a beat.
+    A word begins when its ``producer`` has written ``stored`` groups. Buffer reads run ahead of the
+    write channel as far as a small queue has room; beats are whole, so a region is padded to a
+    beat.
 
     Members
     -------
     i : stream of words
     axi : AXI4 master, write channels
     regions : base address of each region
-    stored : progress counter of the epilogue
+    stored : progress counter of each core's epilogue
     sent : progress counter, words whose every burst is acknowledged
     request, data : buffer reads
     error : a burst was answered with an error
@@ -36,7 +37,7 @@ class Send(wiring.Component):
     i: stream.Interface
     axi: Any
     regions: data.View
-    stored: Signal
+    stored: data.View
     sent: Signal
     request: stream.Interface
     data: Signal
@@ -55,7 +56,7 @@ class Send(wiring.Component):
                 "i": In(stream.Signature(fields.width)),
                 "axi": Out(axi4(config.axi_bytes)),
                 "regions": In(data.ArrayLayout(ADDRESS_BITS, 4)),
-                "stored": In(token),
+                "stored": In(data.ArrayLayout(token, config.core_count)),
                 "sent": Out(token),
                 "request": Out(stream.Signature(read_layout(config))),
                 "data": In(16 * config.word_bytes),
@@ -77,7 +78,7 @@ class Send(wiring.Component):
         m.submodules.bursts = bursts = Bursts(config.axi_bytes)
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=width, depth=self.QUEUE)
         granted = Signal()
-        m.d.comb += granted.eq(self.i.valid & (self.stored >= w.stored))
+        m.d.comb += granted.eq(self.i.valid & (self.stored[w.producer] >= w.stored))
 
         # Addresses: a word's bursts are offered one after the other, then its beats follow.
         address_done = Signal()

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from amaranth import Const, Shape, Value, signed, unsigned
 
-from .config import Config, bits_for, numbered
+from .config import CORE_UNITS, Config, bits_for, numbered
 
 __all__ = ["Field", "Fields", "narrowed", "word_fields"]
 
@@ -128,6 +128,53 @@ def _values16() -> Fields:
 
 def word_fields(config: Config) -> dict[str, Fields]:
     """The fields of each unit's words, as wide as ``config`` can use."""
+    fields = _transfer_fields(config)
+    for index, core in enumerate(config.cores):
+        own = _core_fields(core)
+        fields |= {numbered(name, index): own[name] for name in CORE_UNITS}
+    return {unit: fields[unit] for unit in config.units}
+
+
+def _counters(config: Config, *names: str) -> dict[str, Field]:
+    """A token for each core's progress counters of those names."""
+    cores = range(config.core_count)
+    return {numbered(name, c): Field(config.token_bits) for name in names for c in cores}
+
+
+def _transfer_fields(config: Config) -> dict[str, Fields]:
+    """Of the units that all cores share."""
+    buffer, token, beats = Field(config.buffer_bits), Field(config.token_bits), Field(24)
+    address = Field(config.address_bits)
+    fetch = Fields(
+        region=Field(2),
+        offset=Field(32),
+        beats=beats,
+        target=Field(2),
+        core=Field(bits_for(config.core_count)),
+        buffer=buffer,
+        address=Field(
+            max(
+                config.address_bits,
+                *(bits_for(max(core.weight_words, core.bias_words)) for core in config.cores),
+            )
+        ),
+        sent=token,
+        **_counters(config, "gathered", "passed", "stored"),
+    )
+    send = Fields(
+        region=Field(2),
+        offset=Field(32),
+        beats=beats,
+        buffer=buffer,
+        address=address,
+        producer=Field(bits_for(config.core_count)),
+        stored=token,
+    )
+    return {"send": send, **dict.fromkeys(config.fetchers, fetch)}
+
+
+def _core_fields(config: Config) -> dict[str, Fields]:
+    """Of the units of one core."""
     buffer = Field(config.buffer_bits)
     address = Field(config.address_bits)
     step = Field(config.address_bits + 1, signed=True)
@@ -139,7 +186,6 @@ def word_fields(config: Config) -> dict[str, Fields]:
     burst = Field(bits_for(config.rows * config.groups + 1))
     group = Field(bits_for(config.groups))
     row = Field(bits_for(config.rows))
-    beats = Field(24)
 
     gather = Fields(
         # where: source buffer, address of the first tap of the first pixel, then steps
@@ -177,7 +223,7 @@ def word_fields(config: Config) -> dict[str, Fields]:
         line_weight=Field(4),
         # tokens: all rows wait for `start` stored groups; a row waits for the source's progress
         start=token,
-        fetched=Field(1),
+        producer=Field(bits_for(config.core_count + 1)),
         need=token,
         line_need=token,
         row_need=token,
@@ -230,38 +276,11 @@ def word_fields(config: Config) -> dict[str, Fields]:
         pixel=step,
         row=step,
         pixels=count,
-        stored=token,
+        # tokens: transfers sent, beats of each channel, groups of each core, and of several cores
+        # the words that each has gathered
         sent=token,
-        # tokens: beats of each channel
         **{numbered("fetched", channel): token for channel in range(config.channels)},
         **(_values16() if config.element_bytes == 2 else _values8(config)),
+        **_counters(config, "stored", *(["gathered"] if config.core_count > 1 else [])),
     )
-    fetch = Fields(
-        region=Field(2),
-        offset=Field(32),
-        beats=beats,
-        target=Field(2),
-        buffer=buffer,
-        address=Field(
-            max(config.address_bits, bits_for(config.weight_words), bits_for(config.bias_words))
-        ),
-        gathered=token,
-        passed=token,
-        stored=token,
-        sent=token,
-    )
-    send = Fields(
-        region=Field(2),
-        offset=Field(32),
-        beats=beats,
-        buffer=buffer,
-        address=address,
-        stored=token,
-    )
-    return {
-        "gather": gather,
-        "core": core,
-        "epilogue": epilogue,
-        "send": send,
-        **dict.fromkeys(config.fetchers, fetch),
-    }
+    return {"gather": gather, "core": core, "epilogue": epilogue}

@@ -49,10 +49,9 @@ def memory_bytes(schedule: Schedule) -> int:
 
 def _bounds(schedule: Schedule) -> int:
     """Cycles after which a run with random stalls must long be over."""
-    g = schedule.geometry
     steps = 0
     for phase in schedule.phases:
-        op = phase.operation
+        op, g = phase.operation, schedule.geometry(phase)
         window = op.window
         beats = window.lines * window.taps * (window.run + 1)
         passes = op.tiles(g) * op.passes(g) * (op.words(g) + g.rows * g.groups + 40)
@@ -101,8 +100,8 @@ def execute(
     bases = regions(schedule)
     for offset, base in zip(register("REGION").offsets, bases, strict=True):
         script.write(offset, base)
-    if program.constants.stream:
-        script.load(bases[2], program.constants.stream)
+    if program.stream:
+        script.load(bases[2], program.stream)
     if machine.program is None:
         names = ("LOAD_SELECT", "LOAD_INDEX", "LOAD_DATA")
         at_select, at_index, at_data = (register(name).offset for name in names)
@@ -144,7 +143,8 @@ def execute(
 
 
 def tensors_of(stores: Path, schedule: Schedule) -> Iterator[tuple[str, np.ndarray]]:
-    """Storage name and bytes, as int8, of everything that the epilogue wrote in a traced run."""
+    """Storage name and bytes, as int8, of everything that the epilogue of a machine with one core
+    wrote in a traced run."""
     trace = iter(read_trace(stores))
     contents: dict[int, np.ndarray] = {}
     last_phase = {phase.sink: i for i, phase in enumerate(schedule.phases)}
@@ -152,7 +152,7 @@ def tensors_of(stores: Path, schedule: Schedule) -> Iterator[tuple[str, np.ndarr
         life = schedule.lifetimes[phase.sink]
         data = contents.setdefault(phase.sink, np.zeros(life.size, dtype=np.uint8))
         op = phase.operation
-        for _ in range(group_count(op, schedule.geometry)):
+        for _ in range(group_count(op, schedule.geometry(phase))):
             _, buffer, address, count, word = next(trace)
             if buffer != life.buffer:
                 raise ValueError(f"{op.name} wrote to buffer {buffer}, not {life.buffer}")

@@ -24,7 +24,7 @@ QUICK, SLOW = 120, 1500
 
 def _bins(schedule: Schedule) -> set[str]:
     """What a schedule exercises."""
-    g = schedule.geometry
+    g = schedule.cores[0].geometry
     bins = set()
     for phase in schedule.phases:
         op = phase.operation

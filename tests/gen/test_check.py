@@ -53,17 +53,17 @@ def _deadlock(s: Schedule) -> Schedule:
 
 
 def _wrong_producer(s: Schedule) -> Schedule:
-    return _phase(s, 1, gather=replace(s.phases[1].gather, fetched=True))
+    return _phase(s, 1, gather=replace(s.phases[1].gather, producer=None))
 
 
 def _add_early(s: Schedule) -> Schedule:
     index = _adding(s)
-    return _phase(s, index, epilogue=replace(s.phases[index].epilogue, stored=0))
+    return _phase(s, index, epilogue=replace(s.phases[index].epilogue, stored=(0,)))
 
 
 def _add_never(s: Schedule) -> Schedule:
     index = _adding(s)
-    tokens = replace(s.phases[index].epilogue, stored=s.phases[index].stored_before + 1)
+    tokens = replace(s.phases[index].epilogue, stored=(s.phases[index].stored_before + 1,))
     return _phase(s, index, epilogue=tokens)
 
 

@@ -20,13 +20,13 @@ class _Given:
         self.stored, self.busy = stored, set(busy)
         self.spans: dict[tuple[str, int], tuple[int, int]] = {}
 
-    def gathered_at(self, count: int) -> int:
+    def gathered_at(self, core: int, count: int) -> int:
         return 0
 
-    def passed_at(self, count: int) -> int:
+    def passed_at(self, core: int, count: int) -> int:
         return 0
 
-    def stored_at(self, count: int) -> int:
+    def stored_at(self, core: int, count: int) -> int:
         if count > len(self.stored):
             return LATER
         return self.stored[count - 1] if count else 0
@@ -44,11 +44,11 @@ def _fetches(beats: Sequence[int]) -> list[FetchPlan]:
     """Transfers that begin a page each."""
     offsets = [4096 * sum(-(-n // PAGE_BEATS) for n in beats[:i]) for i in range(len(beats))]
     pairs = zip(offsets, beats, strict=True)
-    return [FetchPlan("x", 2, offset, n, 1, 0, 0, stored=1) for offset, n in pairs]
+    return [FetchPlan("x", 2, offset, n, 1, 0, 0, (0,), (0,), (1,)) for offset, n in pairs]
 
 
 def _sends(beats: Sequence[int]) -> list[SendPlan]:
-    return [SendPlan("y", 1, 0, n, 0, 0, stored=i + 1) for i, n in enumerate(beats)]
+    return [SendPlan("y", 1, 0, n, 0, 0, 0, i + 1) for i, n in enumerate(beats)]
 
 
 def _simulated(
@@ -105,7 +105,9 @@ def test_asking_late_or_early_changes_nothing(count):
 
 def test_a_write_that_becomes_known_takes_slots_of_reads_nobody_asked_for():
     progress = _Given([0])
-    channel = Channel("fetch", _fetches([200]), [SendPlan("y", 1, 0, 4, 0, 0, 2)], progress, BEAT)
+    channel = Channel(
+        "fetch", _fetches([200]), [SendPlan("y", 1, 0, 4, 0, 0, 0, 2)], progress, BEAT
+    )
     before = channel.fetched_at(50)
     progress.stored = [0, before]
     assert channel.fetched_at(200) == before + 150 + 4

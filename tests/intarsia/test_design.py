@@ -55,7 +55,7 @@ def test_written_folder_is_readable_by_a_person(folder, design):
     program = json.loads((folder / "program.json").read_text())
     assert [len(program[unit]["words"]) for unit in ("core", "epilogue")] == [2, 2]
     weights = (folder / "images" / "weights.hex").read_text().split()
-    assert [int(word, 16) for word in weights] == design.program.constants.weights
+    assert [int(word, 16) for word in weights] == design.program.constants[0].weights
     memory = json.loads((folder / "memory.json").read_text())
     assert memory["inputs"]["image"]["bytes"] == 72
 

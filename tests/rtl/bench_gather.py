@@ -73,7 +73,7 @@ def windows(seed: int, rows: int, depth: int, ring: int, count: int = 25) -> lis
                     "words": words - 1,
                     "align": align,
                     "start": g.randint(0, 4),
-                    "fetched": g.randint(0, 1),
+                    "producer": g.randint(0, 1),
                     "need": g.randint(0, 9),
                     "line_need": g.randint(0, 5),
                     "row_need": g.randint(0, 5),
@@ -198,7 +198,7 @@ async def run(dut, busy: float) -> Bench:
         image = values.integers(-128, 128, window["image"])
         bench.memory[:] = values.integers(0, 256, CAPACITY)
         bench.memory[window["base"] : window["base"] + image.size] = image.reshape(-1) & 255
-        source = "fetched" if word["fetched"] else "stored"
+        source = "fetched" if word["producer"] else "stored"
         bench.needs += [(n, word["start"], source) for n in beats(window, bench.window)]
         bench.progress = {"stored": 0, "fetched": 0}
         dut.i_valid.value, dut.i_payload.value = 1, bits

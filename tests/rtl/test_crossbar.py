@@ -1,13 +1,15 @@
 import pytest
 
-from rtl.crossbar import READERS, WRITERS, Crossbar
+from rtl.crossbar import Crossbar, readers, writers
 from tests.rtl.bench_crossbar import SIZES, WORD
 from tests.rtl.blocks import bench, config
+
+ONE = config()
 
 
 @pytest.mark.parametrize("pruned", [0, 1])
 def test_crossbar(pruned):
-    ports = [(port, b) for port in (*READERS, *WRITERS) for b in range(len(SIZES))]
+    ports = [(port, b) for port in (*readers(ONE), *writers(ONE)) for b in range(len(SIZES))]
     without = [("residual", 0), ("send", 1), ("fetch", 2)]
     links = tuple(link for link in ports if link not in without) if pruned else ()
     c = config(buffer_words=tuple(size // WORD for size in SIZES), links=links)
