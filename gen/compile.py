@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 from rtl.config import Config
 
+from .allocate import allocate
 from .check import check
-from .constants import constants, weight_bits_of
+from .constants import weight_bits_of, weight_words_of
 from .errors import UserError
 from .geometry import candidates, word_bytes_for
 from .graph import Graph
 from .lower import Lowered, lower
-from .lower_segments import Wiring
 from .machine import Machine, specialise
-from .operation import Geometry, Operation
+from .operation import Geometry
 from .plan import Room, Site, plan
 from .program import Program, config_for, program
 from .schedule import Schedule
@@ -24,6 +24,9 @@ __all__ = ["Compiled", "compile_graph", "machine_for", "schedule_graph", "schedu
 
 BUFFERS = 2
 """Buffers of a specialised machine, unless an addition needs a third."""
+
+MOST_RESIDENT = 2
+"""Times the budget; more weights cannot stay on chip, however many of them are equal."""
 
 MOST_KILOBYTES = 1 << 22
 """Beyond this, more on-chip memory is no advice."""
@@ -43,14 +46,15 @@ class Compiled:
 
 def _planner(
     graph: Graph,
-    lowered: Lowered,
     geometry: Geometry,
     word_bytes: int,
     axi_bytes: int,
     weight_bits: int = 8,
+    fuse: bool = True,
 ):
-    """A function that plans the lowered graph within a room, weights streamed or not, on a number
-    of channels."""
+    """The lowered graph, and a function that plans it within a room, weights streamed or not, on a
+    number of channels."""
+    lowered = lower(graph, geometry, fuse=fuse)
     if not lowered.operations:
         raise UserError(f"graph '{graph.name}' has no task that computes anything")
 
@@ -71,7 +75,7 @@ def _planner(
             channels=channels,
         )
 
-    return attempt
+    return lowered, attempt
 
 
 def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule:
@@ -85,23 +89,24 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
         If a task's operands or weights do not fit, saying what would.
     """
     axi_bytes = target.offchip_bytes_per_cycle
-    lowered = lower(graph, geometry)
-    word_bytes = word_bytes_for(geometry, axi_bytes, lowered.operations)
-    attempt = _planner(graph, lowered, geometry, word_bytes, axi_bytes)
+    word_bytes = word_bytes_for(geometry, axi_bytes)
+    lowered, attempt = _planner(graph, geometry, word_bytes, axi_bytes)
     weight_bytes = geometry.cols * geometry.depth * (weight_bits_of(lowered.operations) // 8)
     plenty = 2 * sum(-(-n // word_bytes) * word_bytes for n in lowered.storages.values())
     budget = target.onchip_bytes
-    resident = _resident_words(lowered.operations, geometry, axi_bytes)
+    resident = sum(weight_words_of(op, geometry) for op in lowered.operations)
+    may_stay = resident * weight_bytes <= MOST_RESIDENT * budget
     failure: UserError | None = None
     for count in (BUFFERS, BUFFERS + 1):
         try:
-            free = attempt(Room((plenty,) * count, (resident,)), False, 1)
+            activations = _buffer_bytes(graph, lowered, (plenty,) * count, word_bytes)
+            if may_stay:
+                free = attempt(Room((plenty,) * count, (resident,)), False, 1)
+                if free.onchip_bytes <= budget:
+                    return free
         except UserError as error:
             failure = error
             continue
-        if free.onchip_bytes <= budget:
-            return free
-        activations = sum(free.buffer_bytes)
         for share in (activations, budget // 2, budget // 4, 3 * budget // 4, 7 * budget // 8):
             words = (budget - share) // weight_bytes
             buffers = (plenty if share == activations else share // count,) * count
@@ -120,11 +125,20 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
     raise failure
 
 
-def _resident_words(operations: Sequence[Operation], geometry: Geometry, axi_bytes: int) -> int:
-    """Weight words if all of them stay on chip."""
-    bits = weight_bits_of(operations)
-    images = constants(operations, geometry, axi_bytes, streamed=False, weight_bits=bits)
-    return images.resident_words
+def _buffer_bytes(
+    graph: Graph, lowered: Lowered, capacities: Sequence[int], word_bytes: int
+) -> int:
+    """Bytes of all buffers where none has to be spared; each has an even number of words."""
+    peaks = allocate(
+        lowered.operations,
+        lowered.storages,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        capacities=capacities,
+        align=word_bytes,
+        homes={},
+    ).peaks
+    return sum(max(1, -(-peak // (2 * word_bytes))) * 2 * word_bytes for peak in peaks)
 
 
 def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = True) -> Schedule:
@@ -140,11 +154,9 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = Tr
     sizes = config.rows, config.cols, config.depth, config.lanes, config.element_bytes
     geometry = Geometry(*sizes)
     sizes = config.word_bytes, config.axi_bytes, config.weight_bits
-    wiring = Wiring(config.patterns, config.segment, config.word_bytes)
-    attempt = _planner(graph, lower(graph, geometry, fuse=fuse, wiring=wiring), geometry, *sizes)
+    _, attempt = _planner(graph, geometry, *sizes, fuse)
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)
-    schedule = attempt(Room(buffers, (config.weight_words,)), streamed, config.channels)
-    return replace(schedule, wired=config.patterns)
+    return attempt(Room(buffers, (config.weight_words,)), streamed, config.channels)
 
 
 def machine_for(schedule: Schedule, compiled: Program, *, memory: str, throttled: bool) -> Machine:
@@ -189,17 +201,39 @@ def compile_graph(
             failure = failure or error
             continue
         tell(f"predicting {shape.rows}x{shape.cols}x{shape.depth}, {shape.lanes} lanes")
-        words = program(schedule)
-        machine = machine_for(schedule, words, memory=target.memory, throttled=throttled)
-        prediction = predict(schedule, machine.config)
-        made = Compiled(graph, target, schedule, words, machine, prediction)
+        made = _compiled(graph, target, schedule, throttled)
         if best is None or _better(made, best):
             best = made
+    if best is not None and best.schedule.streamed:
+        tell("looking for less memory that is as fast")
+        best = _leaner(best, throttled)
     if best is None:
         tell("looking for a budget that suffices")
         raise _refusal(graph, target, shapes, failure)
     check(best.schedule)
     return best
+
+
+def _compiled(graph: Graph, target: Target, schedule: Schedule, throttled: bool) -> Compiled:
+    words = program(schedule)
+    machine = machine_for(schedule, words, memory=target.memory, throttled=throttled)
+    return Compiled(graph, target, schedule, words, machine, predict(schedule, machine.config))
+
+
+def _leaner(made: Compiled, throttled: bool) -> Compiled:
+    """The same geometry with as much less weight memory, by halves of all memory, as costs less
+    than a thousandth of the cycles."""
+    best, target = made, made.target
+    while True:
+        try:
+            target = replace(target, onchip_bytes=best.schedule.onchip_bytes // 2)
+            schedule = schedule_graph(made.graph, target, made.schedule.cores[0].geometry)
+        except UserError:
+            return best
+        less = _compiled(made.graph, made.target, schedule, throttled)
+        if less.prediction.cycles > made.prediction.cycles * 1001 // 1000:
+            return best
+        best = less
 
 
 def _refusal(

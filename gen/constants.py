@@ -1,7 +1,8 @@
 """Constants: weights, biases, scales and tables as the words of their memories."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -9,19 +10,19 @@ from rtl.interpolate import segments
 
 from .operation import Geometry, Operation
 
-__all__ = ["Constants", "constants", "weight_bits_of"]
+__all__ = ["Constants", "constants", "weight_bits_of", "weight_words_of"]
 
 
 @dataclass(frozen=True)
 class Constants:
     """Memory images as lists of words, and each operation's first word in every memory.
 
-    ``weights`` are the resident words. Streamed weights and biases are in ``stream``, the bytes of
-    the weight region; ``weight_offset`` and ``bias_offset`` say where an operation's begin.
-    ``weight_beats`` and ``bias_beats`` are the beats of one word in the stream.
+    ``weights`` are the resident words. Streamed weights and biases are in ``stream``, the
+    ``stream_bytes`` bytes of the weight region; ``weight_offset`` and ``bias_offset`` say where an
+    operation's begin. ``weight_beats`` and ``bias_beats`` are the beats of one word in the stream.
+    Weights are only brought into these forms when they are asked for.
     """
 
-    weights: list[int]
     biases: list[int]
     scales: list[int]
     tables: list[int]
@@ -32,16 +33,20 @@ class Constants:
     scale_steps: list[bool]
     table: list[int]
     exponents: list[int]
-    stream: bytes
+    resident: list[np.ndarray] = field(repr=False)
+    streamed: list[tuple[Operation, int, int]] = field(repr=False)
+    geometry: Geometry
+    stream_bytes: int
     weight_offset: list[int]
     bias_offset: list[int]
     weight_beats: int
     bias_beats: int
     weight_bits: int
+    axi_bytes: int
 
     @property
     def resident_words(self) -> int:
-        return len(self.weights)
+        return sum(map(len, self.resident))
 
     @property
     def bias_words(self) -> int:
@@ -51,9 +56,30 @@ class Constants:
     def scale_words(self) -> int:
         return max(1, len(self.scales))
 
-    @property
-    def stream_bytes(self) -> int:
-        return len(self.stream)
+    @cached_property
+    def weights(self) -> list[int]:
+        return [word for words in self.resident for word in _packed(words, self.weight_bits)]
+
+    @cached_property
+    def stream(self) -> np.ndarray:
+        """uint8, of ``stream_bytes``."""
+        image = np.zeros(self.stream_bytes, np.uint8)
+        for op, bias, weight in self.streamed:
+            size = self.bias_beats * self.axi_bytes
+            words = _bias_words(op, self.geometry.lanes)
+            _lay(image, bias, b"".join(word.to_bytes(size, "little") for word in words))
+            words = _weight_words(op, self.geometry)
+            _lay(
+                image,
+                weight,
+                _in_beats(words, self.weight_bits, self.weight_beats * self.axi_bytes),
+            )
+        return image
+
+
+def _lay(image: np.ndarray, offset: int, data: bytes | np.ndarray) -> None:
+    """Puts bytes at an offset of ``image``."""
+    image[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
 
 
 def _packed(weights: np.ndarray, bits: int) -> list[int]:
@@ -66,12 +92,14 @@ def _packed(weights: np.ndarray, bits: int) -> list[int]:
     return [int.from_bytes(row.tobytes(), "little") for row in rows]
 
 
-def _in_beats(weights: np.ndarray, bits: int, word_bytes: int) -> bytes:
+def _in_beats(weights: np.ndarray, bits: int, word_bytes: int) -> bytes | np.ndarray:
     """The same words as bytes, each padded to ``word_bytes``."""
     if bits not in (8, 16):
         return b"".join(w.to_bytes(word_bytes, "little") for w in _packed(weights, bits))
     raw = weights.astype(f"<i{bits // 8}", order="C").view(np.uint8)
-    return np.pad(raw, ((0, 0), (0, word_bytes - raw.shape[1]))).tobytes()
+    if raw.shape[1] < word_bytes:
+        raw = np.pad(raw, ((0, 0), (0, word_bytes - raw.shape[1])))
+    return raw.reshape(-1)
 
 
 def _weight_words(op: Operation, geometry: Geometry) -> np.ndarray:
@@ -142,6 +170,28 @@ class _Pool:
         return self.known[key]
 
 
+class _Arrays:
+    """Weight words (words, elements) one behind the other; equal ones are held once."""
+
+    def __init__(self):
+        self.arrays: list[np.ndarray] = []
+        self.size = 0
+        self.known: dict[bytes, int] = {}
+
+    def place(self, words: np.ndarray) -> int:
+        key = words.tobytes()
+        if key not in self.known:
+            self.known[key] = self.size
+            self.arrays.append(words)
+            self.size += len(words)
+        return self.known[key]
+
+
+def weight_words_of(op: Operation, geometry: Geometry) -> int:
+    """How many weight words an operation has."""
+    return 1 if op.weights is None else op.passes(geometry) * op.words(geometry)
+
+
 def weight_bits_of(operations: Sequence[Operation]) -> int:
     """8, or 9 where a weight's zero point leads out of int8, or 16."""
     heavy = [op.weights for op in operations if op.weights is not None]
@@ -160,29 +210,29 @@ def constants(
     """Images of all constant memories; with ``streamed``, weights and biases of products go to the
     stream instead, while the weights of copies and pools stay resident."""
     bits = weight_bits
-    weights, biases, scales, tables, exponents = (_Pool() for _ in range(5))
+    weights = _Arrays()
+    biases, scales, tables, exponents = (_Pool() for _ in range(4))
     places: dict[str, list[int]] = {n: [] for n in ("w", "b", "s", "t", "e", "wo", "bo")}
     weight_beats = -(-bits * geometry.cols * geometry.depth // (8 * axi_bytes))
     bias_beats = -(-32 * geometry.lanes // (8 * axi_bytes))
-    stream, steps = bytearray(), []
+    flowing, stream, steps = [], 0, []
     for op in operations:
         flows = streamed and op.weights is not None
         bias = _bias_words(op, geometry.lanes)
-        places["bo"].append(len(stream))
+        places["bo"].append(stream)
         if flows:
             places["b"].append(len(biases.words))
             biases.words += [0] * len(bias)
-            for word in bias:
-                stream += word.to_bytes(bias_beats * axi_bytes, "little")
+            stream += len(bias) * bias_beats * axi_bytes
         else:
             places["b"].append(biases.place(bias))
-        places["wo"].append(len(stream))
-        words = _weight_words(op, geometry)
+        places["wo"].append(stream)
         if flows:
             places["w"].append(0)
-            stream += _in_beats(words, bits, weight_beats * axi_bytes)
+            flowing.append((op, places["bo"][-1], stream))
+            stream += weight_words_of(op, geometry) * weight_beats * axi_bytes
         else:
-            places["w"].append(weights.place(_packed(words, bits)))
+            places["w"].append(weights.place(_weight_words(op, geometry)))
         scale = _scale_words(op, geometry.lanes) if geometry.element_bytes == 1 else []
         places["s"].append(scales.place(scale))
         steps.append(not _uniform(op))
@@ -191,7 +241,6 @@ def constants(
         exponent = [] if op.softmax is None else [int(v) for v in op.softmax[1]]
         places["e"].append(exponents.place(exponent) // 256 if exponent else 0)
     return Constants(
-        weights=weights.words,
         biases=biases.words,
         scales=scales.words,
         tables=tables.words,
@@ -202,10 +251,14 @@ def constants(
         scale_steps=steps,
         table=places["t"],
         exponents=places["e"],
-        stream=bytes(stream),
+        resident=weights.arrays,
+        streamed=flowing,
+        geometry=geometry,
+        stream_bytes=stream,
         weight_offset=places["wo"],
         bias_offset=places["bo"],
         weight_beats=weight_beats,
         bias_beats=bias_beats,
         weight_bits=bits,
+        axi_bytes=axi_bytes,
     )

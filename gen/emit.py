@@ -48,6 +48,12 @@ _WIRE = re.compile(r"  wire (?:width (\d+) )?(.*?)(\\\S+)$")
 _TARGET = re.compile(r" *connect \\")
 _ALIAS = re.compile(r"connect (\\\S+) (\\\S+)")
 _CELL = re.compile(r"  cell (\S+) (\S+)$")
+_BLANK = r"  attribute \\blank 1\n"
+_CONTENTS = (
+    r"(  cell \$meminit_v2 .*\n    parameter \\MEMID \"{}\"\n    parameter \\ABITS .*\n"
+    r"    parameter \\WIDTH (\d+)\n    parameter \\WORDS )\d+(\n(?:    .*\n)*?    connect \\DATA )"
+    r"\d+'([01]+)(\n(?:    .*\n)*  end\n)"
+)
 _LINK = re.compile(r"    connect (\\\S+) (\\\S+)(?: \[(?:(\d+):)?(\d+)\])?$")
 
 
@@ -195,6 +201,29 @@ def _without_aliases(text: str) -> str:
     return "".join(result)
 
 
+def _without_blanks(text: str) -> str:
+    """RTLIL whose memories with the attribute ``blank`` have no zeros behind their contents."""
+    result = []
+    for module in re.split(r"(?m)^(?=module )", text):
+        blank = re.findall(rf"{_BLANK}(?:  attribute .*\n)*  memory .* (\\\S+)\n", module)
+        module = re.sub(_BLANK, "", module)
+        for name in blank:
+            cell = _CONTENTS.format(re.escape(name.replace("\\", "\\\\")))
+            module = re.sub(cell, _trimmed, module)
+        result.append(module)
+    return "".join(result)
+
+
+def _trimmed(cell: re.Match[str]) -> str:
+    """A memory's contents up to the last word that is not zero; nothing if all are."""
+    width, data = int(cell[2]), cell[4].lstrip("0")
+    words = -(-len(data) // width)
+    if not words:
+        return ""
+    bits = f"{words * width}'{data.rjust(words * width, '0')}"
+    return f"{cell[1]}{words}{cell[3]}{bits}{cell[5]}"
+
+
 def component_rtlil(component: wiring.Component, name: str) -> str:
     """RTLIL of one component, its submodules named by their paths below ``name``.
 
@@ -207,6 +236,7 @@ def component_rtlil(component: wiring.Component, name: str) -> str:
         if isinstance(value, Signal):
             ports["__".join(map(str, path))] = (value, None)
     text = convert(component, name=name, ports=ports, emit_src=False)
+    text = _without_blanks(text)
     text = re.sub(rf"\\{name}\.([\w.]+)", lambda found: rf"\{found[1].replace('.', '_')}", text)
     return _readable(_without_aliases(text))
 

@@ -2,16 +2,14 @@
 
 import numpy as np
 
-from .cost import cycles
 from .errors import UserError
 from .graph import Conv, ConvTranspose, MatMul, Pool, Tensor
 from .lower_copy import IDENTITY
-from .lower_segments import Wiring, segmented
 from .operation import Geometry, Operation, Sink, Window
 from .quantise import quantise_multiplier
 from .views import View
 
-__all__ = ["convolution", "flipped", "pools", "product"]
+__all__ = ["convolutions", "flipped", "pools", "product"]
 
 
 def _sink(view: View, channel: int = 0, row: int = 0, pixel: int = 0, pixels: int = 0) -> Sink:
@@ -24,16 +22,20 @@ def _sink(view: View, channel: int = 0, row: int = 0, pixel: int = 0, pixels: in
         pixel=right,
         row=down - (count - 1) * right,
         pixels=count,
-        pass_step=view.panel_step or None,
     )
 
 
-def _folded_bias(task: Conv | MatMul, zero_point: int) -> np.ndarray:
+def _raw_bias(task: Conv | MatMul, zero_point: int) -> np.ndarray:
     """Bias with the input's zero point multiplied out, so that the array sees raw elements."""
     if zero_point == 0:
         return task.bias.astype(np.int64)
     sums = task.weights.reshape(len(task.weights), -1).astype(np.int64).sum(axis=1)
     return task.bias.astype(np.int64) - zero_point * sums
+
+
+def _shared(bias: np.ndarray) -> np.ndarray:
+    """One entry for all outputs where all are equal."""
+    return bias[:1] if (bias == bias[0]).all() else bias
 
 
 def _check_range(task: Conv | MatMul, bias: np.ndarray) -> None:
@@ -45,45 +47,16 @@ def _check_range(task: Conv | MatMul, bias: np.ndarray) -> None:
         )
 
 
-def convolution(
-    task: Conv,
-    source: View,
-    x: Tensor,
-    sink: View,
-    y: Tensor,
-    geometry: Geometry,
-    wiring: Wiring | None,
-) -> list[Operation]:
-    """By patches, or by segments where there is ``wiring`` for them and they are quicker."""
-    bias = _folded_bias(task, x.zero_point)
-    if geometry.element_bytes == 1:
-        _check_range(task, bias)
-    own = None
-    if wiring is not None:
-        own = segmented(task, source, x, sink, y, geometry, wiring, bias)
-    if own is not None and source.panel:
-        return [own]
-    patches = _by_patches(task, source, x, sink, y, geometry, bias)
-    if own is None:
-        return patches
-    word_bytes = wiring.word_bytes if wiring else 0
-    quicker = cycles([own], geometry, word_bytes) < cycles(patches, geometry, word_bytes)
-    return [own] if quicker else patches
-
-
-def _by_patches(
-    task: Conv,
-    source: View,
-    x: Tensor,
-    sink: View,
-    y: Tensor,
-    geometry: Geometry,
-    bias: np.ndarray,
+def convolutions(
+    task: Conv, source: View, x: Tensor, sink: View, y: Tensor, geometry: Geometry
 ) -> list[Operation]:
     """One operation per block of groups; a block's weights are block-diagonal."""
     outputs, height, width, per_group = task.weights.shape
     _, in_height, in_width, channels = x.shape
     _, down, right, _ = source.strides
+    bias = _raw_bias(task, x.zero_point)
+    if geometry.element_bytes == 1:
+        _check_range(task, bias)
     top, _, left, _ = task.padding
     out_group = outputs // task.groups
     block = 1
@@ -128,7 +101,7 @@ def _by_patches(
                 window=window,
                 outputs=count * out_group,
                 weights=weights.reshape(count * out_group, -1),
-                bias=bias[chosen],
+                bias=_shared(bias[chosen]),
                 multiplier=task.multiplier[chosen],
                 shift=task.shift[chosen],
                 zero=y.zero_point,
@@ -151,7 +124,7 @@ def product(
     """A product over the last axis; one vector is read as lines, so that it can be read early."""
     outputs, size = task.weights.shape
     vectors = int(np.prod(x.shape[:-1], dtype=np.int64))
-    bias = _folded_bias(task, x.zero_point)
+    bias = _raw_bias(task, x.zero_point)
     if geometry.element_bytes == 1:
         _check_range(task, bias)
     lines = 1
@@ -174,7 +147,7 @@ def product(
         window=window,
         outputs=outputs,
         weights=task.weights,
-        bias=bias,
+        bias=_shared(bias),
         multiplier=task.multiplier,
         shift=task.shift,
         zero=y.zero_point,

@@ -147,7 +147,7 @@ def _pruned(core: Config, program: Program, index: int) -> dict[str, Any]:
     c = program.constants[index]
     epilogue = program.words[numbered("epilogue", index)]
     return {
-        "weight_words": max(core.weight_words if core.streamed else 1, len(c.weights)),
+        "weight_words": max(core.weight_words if core.streamed else 1, c.resident_words),
         "bias_words": c.bias_words,
         "scale_words": c.scale_words,
         "tables": len(c.tables) // 256,

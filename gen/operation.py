@@ -231,7 +231,7 @@ class Operation:
         if self.weights is None:
             terms = np.array(abs(self.unit) * self.window.lines * self.window.taps)
         elif self.window.segments is None:
-            terms = np.abs(self.weights.astype(np.int64)).sum(axis=1)
+            terms = np.array([np.abs(row, dtype=np.int32).sum() for row in self.weights])
         else:
             words = self.weights.astype(np.int64).reshape(
                 self.window.repeats, -1, *self.weights.shape[1:]

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from rtl.config import Config, fetchers, numbered, units
 
 from .constants import Constants, constants
@@ -29,9 +31,14 @@ class Program:
     constants: tuple[Constants, ...]
 
     @property
-    def stream(self) -> bytes:
-        """The weight region off chip."""
-        return b"".join(c.stream for c in self.constants)
+    def stream_bytes(self) -> int:
+        """Of the weight region off chip."""
+        return sum(c.stream_bytes for c in self.constants)
+
+    @property
+    def stream(self) -> np.ndarray:
+        """The weight region off chip: uint8, of ``stream_bytes``."""
+        return np.concatenate([c.stream for c in self.constants])
 
     def words_of(self, unit: str) -> tuple[Word, ...]:
         """The words of a unit that each core has, core after core."""

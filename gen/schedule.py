@@ -144,8 +144,7 @@ class Schedule:
     its own in this order. ``fetches`` are the transfers of each channel,
     :data:`rtl.config.TENSORS` and :data:`rtl.config.CONSTANTS`, which may be one.
     The first channel also does all ``sends``. ``offchip`` gives each graph input's and output's
-    offset in its region, in bytes; ``region_bytes`` the size of the four regions. ``wired`` are the
-    patterns of a core that already exists.
+    offset in its region, in bytes; ``region_bytes`` the size of the four regions.
     """
 
     name: str
@@ -160,7 +159,6 @@ class Schedule:
     offchip: Mapping[str, int]
     region_bytes: tuple[int, int, int, int]
     streamed: bool
-    wired: tuple[Pattern, ...] = ()
 
     def geometry(self, phase: Phase) -> Geometry:
         """Of the core that does ``phase``."""
@@ -177,7 +175,7 @@ class Schedule:
 
     def patterns(self, core: int) -> tuple[Pattern, ...]:
         """Every pattern by which a core takes operands; those of a phase follow each other."""
-        found = list(self.wired)
+        found: list[Pattern] = []
         for phase in self.phases_of(core):
             segments = phase.operation.window.segments
             own = segments.patterns if segments else ()

@@ -56,8 +56,8 @@ class Driver:
         self._bases = [base + region for region in regions(design.schedule)]
         for offset, region in zip(register("REGION").offsets, self._bases, strict=True):
             link.write_register(offset, region)
-        if design.program.stream:
-            link.write(self._bases[2], design.program.stream)
+        if design.program.stream_bytes:
+            link.write(self._bases[2], design.program.stream.tobytes())
         if design.machine.program is None:
             self._load()
         self.cycles = 0

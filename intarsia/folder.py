@@ -88,8 +88,8 @@ def _fill(design: "Design", source: str, partial: Path, folder: Path) -> None:
         digits = -(-bits // 4)
         listing = "".join(f"{word:0{digits}x}\n" for word in words)
         (images / f"{name}.hex").write_text(listing)
-    if design.program.stream:
-        (images / "stream.bin").write_bytes(design.program.stream)
+    if design.program.stream_bytes:
+        design.program.stream.tofile(images / "stream.bin")
     cores = [plan.geometry for plan in design.schedule.cores]
     about = _README.format(
         name=design.graph.name,

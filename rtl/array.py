@@ -153,6 +153,7 @@ class Array(wiring.Component):
                 depth=config.weight_words,
                 init=[(word >> (g * width)) & mask for word in self._weights],
                 writable=self._writable,
+                blank=config.streamed and not config.loadable,
                 style="block",
             )
             m.submodules[f"weights_{g}"] = ram

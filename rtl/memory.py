@@ -24,6 +24,8 @@ class Memory(wiring.Component):
         Word size in bits, number of words.
     init
         First contents, at most ``depth`` words; zeros follow.
+    blank
+        Nothing reads a word behind ``init`` before it is written, so that no zeros need be there.
     writable
         False builds a ROM.
     registered
@@ -56,6 +58,7 @@ class Memory(wiring.Component):
         init: Sequence[int] = (),
         writable: bool = True,
         registered: bool = True,
+        blank: bool = False,
         style: str | None = None,
     ):
         if width < 1 or depth < 1:
@@ -65,6 +68,7 @@ class Memory(wiring.Component):
         self.depth = depth
         self.latency = 2 if registered else 1
         self._width, self._init, self._writable, self._style = width, init, writable, style
+        self._blank = blank
         super().__init__(
             {
                 "read_address": In(bits_for(depth)),
@@ -78,6 +82,8 @@ class Memory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         attributes: dict = {"no_rw_check": 1}
+        if self._blank:
+            attributes["blank"] = 1
         if self._style:
             attributes["ram_style"] = self._style
         m.submodules.memory = ram = memory.Memory(

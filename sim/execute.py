@@ -100,7 +100,7 @@ def execute(
     bases = regions(schedule)
     for offset, base in zip(register("REGION").offsets, bases, strict=True):
         script.write(offset, base)
-    if program.stream:
+    if program.stream_bytes:
         script.load(bases[2], program.stream)
     if machine.program is None:
         names = ("LOAD_SELECT", "LOAD_INDEX", "LOAD_DATA")

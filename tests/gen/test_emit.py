@@ -187,3 +187,14 @@ def test_the_whole_machine_keeps_its_memories_in_block_ram(text, tmp_path):
     )
     # Buffers of 32 and 64 kbit, weights in two groups of 48 kbit, and smaller ones.
     assert int(re.findall(r"(\d+) objects", report)[-1]) >= 12
+
+
+@pytest.mark.parametrize("words", [[], [1, 0, 513]])
+def test_a_blank_memory_has_no_zeros_behind_its_contents(words):
+    def contents(blank: bool) -> list[str]:
+        memory = Memory(16, depth=64, init=words, blank=blank)
+        return re.findall(r"memory\[\d+\] = 16'h(\w+)", component_verilog(memory, "block"))
+
+    given = [f"{word:04x}" for word in words]
+    assert contents(True) == given
+    assert contents(False) == given + ["0000"] * (64 - len(words))

@@ -23,7 +23,7 @@ def test_array(geometry):
         Array(c),
         "bench_array",
         7,
-        shared=Tile.shared(c),
+        shared={"tile": Tile(c)},
         step=json.dumps(layout),
         latency=Array.latency(c),
         maximum=int(c.maximum),
