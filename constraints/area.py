@@ -87,12 +87,11 @@ def synthesis(
     command = f"{FAMILIES[family].synth} -top {top}"
     if family.startswith("xc"):
         command += " -noiopad -flatten"
-    lines = [f"read_verilog -sv {' '.join(sources)}", f"{command} -run begin:check"]
-    lines += ["tee -q -o cells.json stat -json"]
     outputs = ("cells.json",)
     if netlist:
-        lines.append("write_json netlist.json")
+        command += " -json netlist.json"
         outputs += ("netlist.json",)
+    lines = [f"read_verilog -sv {' '.join(sources)}", command, "tee -q -o cells.json stat -json"]
     step = Step("synthesis", yosys("synth.ys"), (*sources, "synth.ys"), outputs, _passes())
     return "\n".join(lines) + "\n", step
 

@@ -11,6 +11,7 @@ from gen.errors import UserError
 from . import nextpnr
 from .area import Area, fit, modules, synthesis
 from .boards import Board
+from .mapping import mapped
 from .parts import FAMILIES, Part
 from .pins import lpf, pins
 from .steps import run
@@ -89,7 +90,7 @@ def area_of(
     if family not in FAMILIES:
         raise UserError(f"family '{family}' is not known; there are {', '.join(FAMILIES)}")
     script, step = synthesis(("design.v",), family, top=ACCELERATOR, netlist=False)
-    _prepare(folder, {"design.v": verilog, "synth.ys": script})
+    _prepare(folder, {"design.v": mapped(verilog, family), "synth.ys": script})
     run(folder, [step], progress)
     return Outcome(family, _area(folder))
 

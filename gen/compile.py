@@ -12,6 +12,7 @@ from .errors import UserError
 from .geometry import candidates, word_bytes_for
 from .graph import Graph
 from .lower import Lowered, lower
+from .lower_segments import Wiring
 from .machine import Machine, specialise
 from .operation import Geometry
 from .plan import Room, Site, plan
@@ -46,15 +47,14 @@ class Compiled:
 
 def _planner(
     graph: Graph,
+    lowered: Lowered,
     geometry: Geometry,
     word_bytes: int,
     axi_bytes: int,
     weight_bits: int = 8,
-    fuse: bool = True,
 ):
-    """The lowered graph, and a function that plans it within a room, weights streamed or not, on a
-    number of channels."""
-    lowered = lower(graph, geometry, fuse=fuse)
+    """A function that plans the lowered graph within a room, weights streamed or not, on a number
+    of channels."""
     if not lowered.operations:
         raise UserError(f"graph '{graph.name}' has no task that computes anything")
 
@@ -75,7 +75,7 @@ def _planner(
             channels=channels,
         )
 
-    return lowered, attempt
+    return attempt
 
 
 def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule:
@@ -89,8 +89,9 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
         If a task's operands or weights do not fit, saying what would.
     """
     axi_bytes = target.offchip_bytes_per_cycle
-    word_bytes = word_bytes_for(geometry, axi_bytes)
-    lowered, attempt = _planner(graph, geometry, word_bytes, axi_bytes)
+    lowered = lower(graph, geometry)
+    word_bytes = word_bytes_for(geometry, axi_bytes, lowered.operations)
+    attempt = _planner(graph, lowered, geometry, word_bytes, axi_bytes)
     weight_bytes = geometry.cols * geometry.depth * (weight_bits_of(lowered.operations) // 8)
     plenty = 2 * sum(-(-n // word_bytes) * word_bytes for n in lowered.storages.values())
     budget = target.onchip_bytes
@@ -154,9 +155,11 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = Tr
     sizes = config.rows, config.cols, config.depth, config.lanes, config.element_bytes
     geometry = Geometry(*sizes)
     sizes = config.word_bytes, config.axi_bytes, config.weight_bits
-    _, attempt = _planner(graph, geometry, *sizes, fuse)
+    wiring = Wiring(config.patterns, config.segment, config.word_bytes)
+    attempt = _planner(graph, lower(graph, geometry, fuse=fuse, wiring=wiring), geometry, *sizes)
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)
-    return attempt(Room(buffers, (config.weight_words,)), streamed, config.channels)
+    schedule = attempt(Room(buffers, (config.weight_words,)), streamed, config.channels)
+    return replace(schedule, wired=config.patterns)
 
 
 def machine_for(schedule: Schedule, compiled: Program, *, memory: str, throttled: bool) -> Machine:

@@ -4,16 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from rtl.lane import multipliers_per_lane
 
+from .cost import cycles
 from .graph import Graph
 from .lower import lower
 from .operation import Geometry, Operation
-from .order import groups_per_pixel
 from .target import Target
 
-__all__ = ["candidates", "estimate", "word_bytes_for"]
-
-OVERHEAD = 40
-"""Cycles that a phase costs beyond its work, roughly; only for ranking."""
+__all__ = ["candidates", "word_bytes_for"]
 
 DEPTHS = {1: range(2, 33), 2: range(1, 33)}
 """By the bytes of an element. Of int16, a depth of one still reads two elements a cycle."""
@@ -26,26 +23,24 @@ LANES = (1, 2, 4, 8, 16)
 MOST_COLS = 64
 
 
-def word_bytes_for(geometry: Geometry, axi_bytes: int) -> int:
-    """Width of buffer words: enough for the gather unit, and for a beat of the channel."""
-    window = geometry.element_bytes << geometry.depth.bit_length()
-    lanes = geometry.element_bytes * geometry.lanes
-    return max(
-        axi_bytes, 4, min(32 * geometry.element_bytes, window), 1 << (lanes - 1).bit_length()
-    )
+WIDEST = 128
+"""Bytes of the widest buffer word that is made for segments."""
 
 
-def estimate(operations: Sequence[Operation], geometry: Geometry, word_bytes: int) -> int:
-    """Cycles if each phase is bound by its slowest unit alone."""
-    window = min(word_bytes // geometry.element_bytes, geometry.depth + 1)
-    total = 0
-    for op in operations:
-        w, pixels = op.window, op.window.pixel_count
-        gather = pixels * w.lines * w.taps * -(-w.run // window)
-        steps = op.passes(geometry) * op.tiles(geometry) * op.words(geometry)
-        drain = pixels * groups_per_pixel(op, geometry)
-        total += max(gather, steps, drain) + OVERHEAD
-    return total
+def word_bytes_for(geometry: Geometry, axi_bytes: int, operations: Sequence[Operation]) -> int:
+    """Width of buffer words: enough for the gather unit's patches and, up to a limit, its segments,
+    for a group of results, and for a beat of the channel."""
+    sizes = (op.window.segments.size for op in operations if op.window.segments)
+    elements = max(sizes, default=0)
+    unit = geometry.element_bytes
+    window = unit * min(32, 1 << geometry.depth.bit_length())
+    segment = min(WIDEST, _power_of_two(unit * elements))
+    return max(axi_bytes, 4, window, segment, _power_of_two(unit * geometry.lanes))
+
+
+def _power_of_two(count: int) -> int:
+    """The least one that is not less."""
+    return 1 << max(0, count - 1).bit_length()
 
 
 def _shapes(target: Target, element_bytes: int) -> Iterator[Geometry]:
@@ -81,9 +76,9 @@ def candidates(graph: Graph, target: Target) -> list[tuple[int, Geometry]]:
     ranked = []
     for geometry in _shapes(target, graph.element_bytes):
         operations = lower(graph, geometry).operations
-        word_bytes = word_bytes_for(geometry, target.offchip_bytes_per_cycle)
-        cycles = estimate(operations, geometry, word_bytes)
+        word_bytes = word_bytes_for(geometry, target.offchip_bytes_per_cycle, operations)
+        busy = cycles(operations, geometry, word_bytes)
         beats = _stream(operations, geometry, target)
         # Where the channel is the bound, what is left to compute at its end still counts a little.
-        ranked.append((max(cycles, beats) + min(cycles, beats) // 16, geometry))
+        ranked.append((max(busy, beats) + min(busy, beats) // 16, geometry))
     return sorted(ranked, key=lambda r: (r[0], r[1].lanes, r[1].rows, r[1].cols))

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .cost import cycles
 from .errors import UserError
 from .exponential import exponential_table
 from .graph import (
@@ -29,9 +30,10 @@ from .graph import (
     Transpose,
     Upsample,
 )
-from .lower_conv import convolutions, flipped, pools, product
+from .lower_conv import convolution, flipped, pools, product
 from .lower_copy import copies
 from .lower_pad import padded
+from .lower_segments import FREE, Wiring
 from .operation import Geometry, Operation, Residual, Sink, outputs_between
 from .views import View, dense_strides, views
 
@@ -63,8 +65,9 @@ class _Fusion:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, geometry: Geometry, fuse: bool):
+    def __init__(self, graph: Graph, geometry: Geometry, fuse: bool, wiring: Wiring):
         self.graph, self.geometry, self.fuse = graph, geometry, fuse
+        self.wiring = wiring if wiring.suits(geometry) else None
         self.views = dict(views(graph))
         self.made = {*graph.inputs}
         self.fused: set[str] = set()
@@ -99,7 +102,8 @@ class _Lowering:
             return False
         view = self.views[other]
         return (
-            getattr(follower, "even", even) == even
+            not self.views[task.inputs[0]].panel
+            and getattr(follower, "even", even) == even
             and view.storage not in {self.views[name].storage for name in task.inputs}
             and view.strides[-1] == 1
             and (len(view.shape) == 4 or view.dense)
@@ -175,10 +179,47 @@ class _Lowering:
             made = [product(task, source, x, sink, y, self.geometry)]
         else:
             conv = flipped(task) if isinstance(task, ConvTranspose) else task
-            made = convolutions(conv, source, x, sink, y, self.geometry)
+            if sink is wanted and fusion.combination is None:
+                sink = wanted = self._panelled(conv, output, sink)
+            made = self._convolution(conv, source, sink, alone=fusion.combination is None)
         if not self._int8:
             made = [part for operation in made for part in _of_one_shift(operation)]
         self._finish(task, fusion, made, sink, wanted)
+
+    def _convolution(
+        self, task: Conv, source: View, sink: View, *, alone: bool = True
+    ) -> list[Operation]:
+        """``task`` from one view to another; by segments only where it is ``alone``, without a
+        second operand, and its outputs can share a word."""
+        x, y = self.graph.tensors[task.inputs[0]], self.graph.tensors[task.output]
+        alike = self._int8 or np.ptp(task.shift) == 0
+        wiring = self.wiring if alone and alike else None
+        return convolution(task, source, x, sink, y, self.geometry, wiring)
+
+    def _panelled(self, maker: Conv, output: str, sink: View) -> View:
+        """Where ``maker`` writes: in panels of as many channels as the array has columns, where
+        only depthwise convolutions read it and are quicker so."""
+        channels, cols = sink.shape[-1], self.geometry.cols
+        alike = self._int8 or np.ptp(maker.shift) == 0
+        if self.wiring is None or maker.groups > 1 or channels <= cols or not alike:
+            return sink
+        if sink.storage != output or not sink.dense or output in self.graph.outputs:
+            return sink
+        _, height, width, _ = sink.shape
+        size = -(-channels // cols) * cols * height * width
+        panels = View(output, 0, sink.shape, (size, width * cols, cols, 1), cols)
+        for task in self.graph.tasks:
+            if output not in task.inputs:
+                continue
+            if not isinstance(task, Conv) or task.groups != channels:
+                return sink
+            made = [self._convolution(task, v, self.views[task.output]) for v in (sink, panels)]
+            now, then = (cycles(ops, self.geometry, self.wiring.word_bytes) for ops in made)
+            if made[1][0].window.segments is None or then >= now:
+                return sink
+        self.views[output] = panels
+        self.temporaries[output] = size
+        return panels
 
     def _finish(
         self, task: Task, fusion: _Fusion, made: list[Operation], sink: View, wanted: View
@@ -380,11 +421,11 @@ def _untangled(lowering: _Lowering, graph: Graph) -> Iterator[Operation]:
         yield op
 
 
-def lower(graph: Graph, geometry: Geometry, *, fuse: bool = True) -> Lowered:
+def lower(graph: Graph, geometry: Geometry, *, fuse: bool = True, wiring: Wiring = FREE) -> Lowered:
     """Operations of ``graph`` for an array of ``geometry``.
 
     With ``fuse``, a product's epilogue takes over the sum, or of int16 the product, with another
-    tensor and the table that follow it.
+    tensor and the table that follow it. ``wiring`` is what segments there may be.
 
     Raises
     ------
@@ -393,7 +434,7 @@ def lower(graph: Graph, geometry: Geometry, *, fuse: bool = True) -> Lowered:
     """
     if graph.element_bytes != geometry.element_bytes:
         raise ValueError(f"geometry must be for elements of {graph.element_bytes} bytes")
-    lowering = _Lowering(graph, geometry, fuse)
+    lowering = _Lowering(graph, geometry, fuse, wiring)
     for task in graph.tasks:
         lowering.task(task)
     lowering.operations = list(_untangled(lowering, graph))

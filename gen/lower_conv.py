@@ -2,14 +2,16 @@
 
 import numpy as np
 
+from .cost import cycles
 from .errors import UserError
 from .graph import Conv, ConvTranspose, MatMul, Pool, Tensor
 from .lower_copy import IDENTITY
+from .lower_segments import Wiring, segmented
 from .operation import Geometry, Operation, Sink, Window
 from .quantise import quantise_multiplier
 from .views import View
 
-__all__ = ["convolutions", "flipped", "pools", "product"]
+__all__ = ["convolution", "flipped", "pools", "product"]
 
 
 def _sink(view: View, channel: int = 0, row: int = 0, pixel: int = 0, pixels: int = 0) -> Sink:
@@ -22,6 +24,7 @@ def _sink(view: View, channel: int = 0, row: int = 0, pixel: int = 0, pixels: in
         pixel=right,
         row=down - (count - 1) * right,
         pixels=count,
+        pass_step=view.panel_step or None,
     )
 
 
@@ -47,16 +50,45 @@ def _check_range(task: Conv | MatMul, bias: np.ndarray) -> None:
         )
 
 
-def convolutions(
-    task: Conv, source: View, x: Tensor, sink: View, y: Tensor, geometry: Geometry
+def convolution(
+    task: Conv,
+    source: View,
+    x: Tensor,
+    sink: View,
+    y: Tensor,
+    geometry: Geometry,
+    wiring: Wiring | None,
+) -> list[Operation]:
+    """By patches, or by segments where there is ``wiring`` for them and they are quicker."""
+    bias = _raw_bias(task, x.zero_point)
+    if geometry.element_bytes == 1:
+        _check_range(task, bias)
+    own = None
+    if wiring is not None:
+        own = segmented(task, source, x, sink, y, geometry, wiring, bias)
+    if own is not None and source.panel:
+        return [own]
+    patches = _by_patches(task, source, x, sink, y, geometry, bias)
+    if own is None:
+        return patches
+    word_bytes = wiring.word_bytes if wiring else 0
+    quicker = cycles([own], geometry, word_bytes) < cycles(patches, geometry, word_bytes)
+    return [own] if quicker else patches
+
+
+def _by_patches(
+    task: Conv,
+    source: View,
+    x: Tensor,
+    sink: View,
+    y: Tensor,
+    geometry: Geometry,
+    bias: np.ndarray,
 ) -> list[Operation]:
     """One operation per block of groups; a block's weights are block-diagonal."""
     outputs, height, width, per_group = task.weights.shape
     _, in_height, in_width, channels = x.shape
     _, down, right, _ = source.strides
-    bias = _raw_bias(task, x.zero_point)
-    if geometry.element_bytes == 1:
-        _check_range(task, bias)
     top, _, left, _ = task.padding
     out_group = outputs // task.groups
     block = 1

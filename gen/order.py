@@ -60,11 +60,11 @@ def _tile_starts(op: Operation, geometry: Geometry) -> tuple[np.ndarray, np.ndar
     assert segments is not None
     tiles, passes = op.tiles(geometry), op.passes(geometry)
     row, x = np.divmod(np.arange(tiles, dtype=np.int64), op.sink.pixels)
-    at_edge = {0: row < 0, 1: x == op.sink.pixels - 1, 2: row == row[-1]}[segments.edge]
-    count = np.where(at_edge, segments.tail, segments.columns)
-    offset = np.arange(passes, dtype=np.int64) * op.sink.steps(geometry)[1]
-    starts = offset[:, None] + pixel_offsets(op.sink, tiles)[None, :]
-    starts, counts = starts.reshape(-1), np.tile(count, passes)
+    n = np.arange(passes, dtype=np.int64)[:, None]
+    at_edge = (n == passes - 1, x == op.sink.pixels - 1, row == row[-1])[segments.edge]
+    starts = n * op.sink.steps(geometry)[1] + pixel_offsets(op.sink, tiles)
+    counts = np.broadcast_to(np.where(at_edge, segments.tail, segments.columns), starts.shape)
+    starts, counts = starts.reshape(-1), counts.reshape(-1)
     return (starts[1::2], counts[1::2] // 2) if op.pool else (starts, counts)
 
 

@@ -572,5 +572,6 @@ def _split(op: Operation, geometry: Geometry, free: int) -> list[Operation]:
         high = min(op.outputs, (first + per_block) * geometry.cols)
         part = outputs_between(op, low, high)
         name = op.name if not first else f"{op.name}_part{first // per_block}"
-        result.append(replace(part, name=name))
+        further = op.sink.offset + first * op.sink.steps(geometry)[1]
+        result.append(replace(part, name=name, sink=replace(op.sink, offset=further)))
     return result

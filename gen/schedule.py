@@ -144,7 +144,8 @@ class Schedule:
     its own in this order. ``fetches`` are the transfers of each channel,
     :data:`rtl.config.TENSORS` and :data:`rtl.config.CONSTANTS`, which may be one.
     The first channel also does all ``sends``. ``offchip`` gives each graph input's and output's
-    offset in its region, in bytes; ``region_bytes`` the size of the four regions.
+    offset in its region, in bytes; ``region_bytes`` the size of the four regions. ``wired`` are the
+    patterns of a core that already exists.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Schedule:
     offchip: Mapping[str, int]
     region_bytes: tuple[int, int, int, int]
     streamed: bool
+    wired: tuple[Pattern, ...] = ()
 
     def geometry(self, phase: Phase) -> Geometry:
         """Of the core that does ``phase``."""
@@ -175,7 +177,7 @@ class Schedule:
 
     def patterns(self, core: int) -> tuple[Pattern, ...]:
         """Every pattern by which a core takes operands; those of a phase follow each other."""
-        found: list[Pattern] = []
+        found = list(self.wired)
         for phase in self.phases_of(core):
             segments = phase.operation.window.segments
             own = segments.patterns if segments else ()

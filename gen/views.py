@@ -16,12 +16,22 @@ def dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class View:
-    """``shape`` elements of ``storage`` (a tensor's name); ``strides``, ``offset`` in elements."""
+    """``shape`` elements of ``storage`` (a tensor's name), ``strides`` and ``offset`` in elements.
+
+    With ``panel``, an image's channels lie in panels of so many, each an image of its own, one
+    behind the other; strides are those inside a panel.
+    """
 
     storage: str
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    panel: int = 0
+
+    @property
+    def panel_step(self) -> int:
+        """From a panel to the next, 0 where there are none."""
+        return self.shape[1] * self.strides[1] if self.panel else 0
 
     @property
     def dense(self) -> bool:

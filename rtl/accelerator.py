@@ -104,9 +104,9 @@ class Accelerator(wiring.Component):
 
     def shared(self) -> dict[str, wiring.Component]:
         """Modules that are emitted once and instantiated many times, by their Verilog name."""
-        modules = {}
+        modules: dict[str, wiring.Component] = {}
         for index, core in enumerate(self.config.cores):
-            modules[numbered("tile", index)] = Tile(core)
+            modules |= Tile.shared(core, numbered("tile", index))
             modules[numbered("lane", index)] = shared_lane(core)
         return modules
 

@@ -52,8 +52,9 @@ def bits_for(count: int) -> int:
 class Pattern:
     """Which elements of the last ``lines`` segments are the operands of each column.
 
-    Column ``c`` belongs to pixel ``c // outputs``, whose window begins at element ``start +
-    (c // outputs) * pixel_step``. Product ``i`` of a column takes tap ``i % taps`` of line
+    Columns belong to a pixel's ``channels``, ``outputs`` to each channel, pixel after pixel; the
+    element at ``start`` is the first of pixel 0, ``pixel_step`` leads to the next pixel's, and
+    channels lie side by side. Product ``i`` of a column takes tap ``i % taps`` of line
     ``i // taps``, taps lying ``tap_step`` elements apart; products beyond ``lines * taps`` have no
     operand. The oldest segment is line 0.
     """
@@ -64,14 +65,15 @@ class Pattern:
     tap_step: int = 1
     lines: int = 1
     start: int = 0
+    channels: int = 1
 
     def place(self, column: int, product: int) -> tuple[int, int] | None:
         """Line and element of a segment for ``product`` of ``column``, if it has an operand."""
         line, tap = divmod(product, self.taps)
         if line >= self.lines:
             return None
-        pixel = column // self.outputs
-        return line, self.start + pixel * self.pixel_step + tap * self.tap_step
+        pixel, channel = divmod(column // self.outputs, self.channels)
+        return line, self.start + pixel * self.pixel_step + channel + tap * self.tap_step
 
 
 SHARED = (

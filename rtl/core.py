@@ -1,5 +1,7 @@
 """Core: issues the steps of each pass over a tile of pixels and a tile of output channels."""
 
+from dataclasses import dataclass
+
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -29,6 +31,20 @@ def step_layout(config: Config) -> data.StructLayout:
     if config.patterns:
         members |= {"segment": 1, "pattern": bits_for(len(config.patterns))}
     return data.StructLayout(members)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The signals that say which step comes next, and whether it is one."""
+
+    k: Signal
+    base: Signal
+    first: Signal
+    last: Signal
+    there: Signal
+    issues: Signal
+    weight: Signal
+    go: Signal
 
 
 class Core(wiring.Component):
@@ -179,21 +195,11 @@ class Core(wiring.Component):
             with m.If(ends_word):
                 m.d.sync += tile.eq(0)
         if config.patterns:
-            self._segments(
-                m,
-                w,
-                go=go,
-                base=base,
-                k=k,
-                first=first,
-                last=last,
-                there=there,
-                issues=issues,
-                weight=weight,
-                pass_offset=pass_offset,
-                ends_pass=ends_pass,
-                final_pass=final_pass,
-            )
+            step = _Step(k, base, first, last, there, issues, weight, go)
+            self._segments(m, w, step, pass_offset)
+            with m.If(ends_pass & w.segments):
+                further = pass_offset + w.words + 1
+                m.d.sync += pass_offset.eq(Mux(final_pass | (turn == w.around), 0, further))
 
         # Rows and column groups read later than the step issues; what they read is freed later yet.
         freed = base
@@ -212,23 +218,7 @@ class Core(wiring.Component):
             m.d.sync += self.passed.eq(0)
         return m
 
-    def _segments(
-        self,
-        m: Module,
-        w,
-        *,
-        go,
-        base,
-        k,
-        first,
-        last,
-        there,
-        issues,
-        weight,
-        pass_offset,
-        ends_pass,
-        final_pass,
-    ) -> None:
+    def _segments(self, m: Module, w, step: "_Step", pass_offset: Signal) -> None:
         """Steps of a segment, as its tag says; they leave the ring with the last of them."""
         config = self._config
         tags = fifo.SyncFIFOBuffered(width=len(self.tag), depth=config.patch_words)
@@ -239,22 +229,20 @@ class Core(wiring.Component):
             tags.w_en.eq(self.tag_enable),
             tags.w_data.eq(self.tag),
             tag.eq(tags.r_data),
-            final.eq((k == w.patterns) | ~tag.steps),
+            final.eq((step.k == w.patterns) | ~tag.steps),
             self.step.segment.eq(w.segments),
-            self.step.pattern.eq(w.pattern + k),
+            self.step.pattern.eq(w.pattern + step.k),
         ]
         with m.If(w.segments):
             m.d.comb += [
-                there.eq(tags.r_rdy),
-                self.step.patch.eq(base),
-                first.eq(tag.first & (k == 0)),
-                last.eq(tag.steps & tag.last & final),
-                issues.eq(tag.steps),
-                weight.eq(w.weight + pass_offset + tag.weight + k),
-                tags.r_en.eq(go & final),
-                self.push.eq(go & (k == 0)),
+                step.there.eq(tags.r_rdy),
+                self.step.patch.eq(step.base),
+                step.first.eq(tag.first & (step.k == 0)),
+                step.last.eq(tag.steps & tag.last & final),
+                step.issues.eq(tag.steps),
+                step.weight.eq(w.weight + pass_offset + tag.weight + step.k),
+                tags.r_en.eq(step.go & final),
+                self.push.eq(step.go & (step.k == 0)),
             ]
-            with m.If(go & final):
-                m.d.sync += [k.eq(0), base.eq(base + 1)]
-            with m.If(ends_pass):
-                m.d.sync += pass_offset.eq(Mux(final_pass, 0, pass_offset + w.words + 1))
+            with m.If(step.go & final):
+                m.d.sync += [step.k.eq(0), step.base.eq(step.base + 1)]

@@ -1,7 +1,7 @@
 """Gather: the affine address generator that turns convolution windows into contiguous patches."""
 
 from amaranth import Array as Choice
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -205,13 +205,14 @@ class Gather(wiring.Component):
             self.i.ready.eq(step & last),
         ]
         if config.patterns:
-            self._tag(m, w, line, Mux(step, Cat(last_tap, last_line), 0), inside, y)
+            self._tag(m, w, line, step & last_tap, step & last_line, inside, y)
         with m.If(step):
             m.d.sync += run.eq(run + window)
             with m.If(last_run):
                 m.d.sync += [run.eq(0), tap.eq(tap + 1), tap_at.eq(tap_at + w.tap_step)]
             with m.If(last_tap):
                 m.d.sync += [
+                    run.eq(0),
                     tap.eq(0),
                     tap_at.eq(pixel_at),
                     line.eq(line + 1),
@@ -256,11 +257,8 @@ class Gather(wiring.Component):
             m.d.sync += self.gathered.eq(0)
         return m
 
-    def _tag(self, m: Module, w, line, ended, inside, y) -> None:
-        """What becomes of a segment: a line of a sum, or outputs after the first few lines.
-
-        ``ended`` has a bit for the end of a line and one for the end of its pixel.
-        """
+    def _tag(self, m: Module, w, line, ends_line, ends_pixel, inside, y) -> None:
+        """What becomes of a segment: a line of a sum, or outputs after the first few lines."""
         begun = Signal()
         phase = Signal(4)
         weight = Signal(bits_for(self._config.weight_words))
@@ -274,13 +272,13 @@ class Gather(wiring.Component):
             tag.last.eq(~sums | (line == w.lines) | (w.skip & (following >= w.height))),
             tag.weight.eq(weight),
             self.beat.segment.eq(w.segments),
-            self.beat.ends.eq(ended[0]),
+            self.beat.ends.eq(ends_line),
             self.beat.doubled.eq(w.doubled),
             self.beat.tag.eq(tag),
         ]
-        with m.If(ended[1]):
+        with m.If(ends_pixel):
             m.d.sync += [begun.eq(0), phase.eq(0), weight.eq(0)]
-        with m.Elif(ended[0]):
+        with m.Elif(ends_line):
             m.d.sync += [
                 begun.eq(begun | inside | ~w.skip),
                 weight.eq(weight + w.line_weight),

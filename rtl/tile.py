@@ -1,10 +1,11 @@
 """Tile: the processing elements of one array row and one column group."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config
+from .pair import Pair
 
 __all__ = ["Tile", "sum_levels"]
 
@@ -71,6 +72,20 @@ class Tile(wiring.Component):
         return config.element_bits * config.depth * (config.lanes if config.patterns else 1)
 
     @staticmethod
+    def pairs(config: Config) -> int:
+        """How many of the first lanes make their products two lanes at a time."""
+        narrow = config.weight_bits == config.element_bits == Pair.BITS
+        return config.lanes // 2 * 2 if narrow and not config.patterns else 0
+
+    @classmethod
+    def shared(cls, config: Config, name: str = "tile") -> dict[str, wiring.Component]:
+        """The tile, called ``name``, and the modules it is made of, by their Verilog names."""
+        modules: dict[str, wiring.Component] = {name: cls(config)}
+        if cls.pairs(config):
+            modules["pair"] = Pair()
+        return modules
+
+    @staticmethod
     def latency(config: Config) -> int:
         """Cycles from operands at the inputs to their sum in ``result``."""
         return 3 + sum_levels(config.depth)
@@ -78,8 +93,7 @@ class Tile(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        depth, bits, size = config.depth, config.weight_bits, config.element_bits
-        width = config.accumulator_bits
+        depth, width = config.depth, config.accumulator_bits
         a = Signal.like(self.a, reset_less=True)
         b = Signal.like(self.b, reset_less=True)
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
@@ -101,16 +115,10 @@ class Tile(wiring.Component):
                 ]
         valid, first, last, maximum = control
 
+        products = self._products(m, a, b)
         results = []
         for lane in range(config.lanes):
-            terms = []
-            for i in range(depth):
-                own = lane * depth + i
-                x = a.word_select(own if config.patterns else i, size).as_signed()
-                y = b.word_select(own, bits).as_signed()
-                product = Signal(signed(size + bits), name=f"product_{lane}_{i}", reset_less=True)
-                m.d.sync += product.eq(x * y)
-                terms.append(product)
+            terms = products[lane]
             level = 0
             while len(terms) > 1:
                 sums = []
@@ -137,3 +145,35 @@ class Tile(wiring.Component):
             results.append(finished)
         m.d.comb += self.result.eq(Cat(*results))
         return m
+
+    def _products(self, m: Module, a, b) -> list[list]:
+        """Of each lane; ``a`` and ``b`` are the operands a cycle later."""
+        config = self._config
+        depth, bits, size = config.depth, config.weight_bits, config.element_bits
+        paired = self.pairs(config)
+        products: list[list] = []
+        for lane in range(config.lanes):
+            terms = []
+            for i in range(depth):
+                product = Signal(signed(size + bits), name=f"product_{lane}_{i}", reset_less=True)
+                terms.append(product)
+                if lane < paired:
+                    continue
+                own = lane * depth + i
+                x = a.word_select(own if config.patterns else i, size).as_signed()
+                y = b.word_select(own, bits).as_signed()
+                m.d.sync += product.eq(x * y)
+            products.append(terms)
+        for lane in range(0, paired, 2):
+            for i in range(depth):
+                m.submodules[f"pair_{lane}_{i}"] = Instance(
+                    "pair",
+                    i_clk=ClockSignal(),
+                    i_rst=ResetSignal(),
+                    i_a=self.a.word_select(i, size),
+                    i_b0=self.b.word_select(lane * depth + i, bits),
+                    i_b1=self.b.word_select((lane + 1) * depth + i, bits),
+                    o_p0=products[lane][i],
+                    o_p1=products[lane + 1][i],
+                )
+        return products

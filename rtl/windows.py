@@ -81,11 +81,10 @@ class Windows(wiring.Component):
             for column in range(config.cols):
                 for product in range(config.depth):
                     place = pattern.place(column, product)
-                    if place is None:
-                        parts.append(lines[0][:bits])
-                    else:
-                        line, element = place
-                        parts.append(lines[pattern.lines - 1 - line].word_select(element, bits))
+                    # Any element will do where there is none: its weight is zero.
+                    line, element = place or (0, 0)
+                    element = min(element, config.segment - 1)
+                    parts.append(lines[pattern.lines - 1 - line].word_select(element, bits))
             views.append(Cat(*parts))
         chosen = self.pattern
         for stage in range(self.LATENCY):

@@ -32,7 +32,7 @@ from gen.graph import (
 )
 from gen.task_products import EQUAL_SCALES, INT16_MULTIPLIER
 
-__all__ = ["graphs", "random_inputs", "skips"]
+__all__ = ["graphs", "random_inputs", "separable", "skips"]
 
 KINDS = (
     ("conv",) * 5
@@ -66,6 +66,7 @@ class _Builder:
     tasks: list[Task] = field(default_factory=list)
     wide: bool = False
     bits: int = 8
+    symmetric: bool = False
 
     def tensor(self, shape: tuple[int, ...], scale: float | None = None) -> Tensor:
         name = f"t{len(self.tensors)}"
@@ -73,7 +74,7 @@ class _Builder:
             scale = 2.0 ** -int(self.rng.choice((9, 12, 15))) if scale is None else scale
             self.tensors[name] = Tensor(name, shape, scale, 0, bits=16)
         else:
-            zero = int(self.rng.integers(-128, 128))
+            zero = 0 if self.symmetric else int(self.rng.integers(-128, 128))
             self.tensors[name] = Tensor(name, shape, 0.1, zero)
         return self.tensors[name]
 
@@ -179,6 +180,27 @@ class _Builder:
                 clamp=self.clamp(0),
             )
         )
+
+    def window(self, x: Tensor, outputs: int, kernel: int, groups: int) -> Tensor:
+        """A square convolution, and its output; or ``x``, where there is no window."""
+        spread = 2 if self.rng.random() < 0.1 else 1
+        stride = (self.integer(1, 2), self.integer(1, 2))
+        padding = tuple(self.integer(0, 2) for _ in range(4)) if kernel > 1 else (0, 0, 0, 0)
+        reach = (kernel - 1) * spread + 1
+        height = (x.shape[1] + padding[0] + padding[1] - reach) // stride[0] + 1
+        width = (x.shape[2] + padding[2] + padding[3] - reach) // stride[1] + 1
+        if height < 1 or width < 1:
+            return x
+        y = self.tensor((1, height, width, outputs))
+        per_group = x.shape[-1] // groups
+        multiplier, shift = self.scales(outputs, kernel * kernel * per_group)
+        weights = self.weights((outputs, kernel, kernel, per_group))
+        bias = self.bias(outputs)
+        self.tasks.append(
+            Conv(self.name("conv"), (x.name,), y.name, weights, bias, multiplier, shift, stride,
+                 (spread, spread), padding, groups, self.clamp(y.zero_point), self.even())
+        )  # fmt: skip
+        return y
 
     def block(self, x: Tensor) -> None:
         """One or two convolutions that keep the shape, and the addition of their input."""
@@ -409,6 +431,35 @@ def skips(draw: st.DrawFn, *, size: int, bits: int = 8) -> Graph:
     if tail:
         b.step(tail, b.tensors[b.tasks[-1].output], [])
     return Graph("skips", b.tensors, tuple(b.tasks), (x.name,), (b.tasks[-1].output,))
+
+
+@st.composite
+def separable(draw: st.DrawFn, *, bits: int = 8) -> Graph:
+    """Convolutions of few channels, then depthwise ones and products by turns, of the kernels and
+    strides for which a machine may have patterns."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    b = _Builder(rng, draw, bits=bits, symmetric=draw(st.booleans()))
+    few = draw(st.sampled_from((1, 2, 3, 3, 3, 4, 8, 12, 16, 20)))
+    x = b.tensor((1, draw(st.integers(1, 12)), draw(st.integers(1, 12)), few))
+    name = x.name
+    if few < 4:
+        kernel = draw(st.sampled_from((3, 3, 5))) if few == 1 else 3
+        x = b.window(x, 2 if few == 2 or kernel == 5 else 4, kernel, 1)
+    for _ in range(draw(st.integers(1, 3))):
+        channels = x.shape[-1]
+        kernel = draw(st.sampled_from((3, 3, 4) if channels > 4 else (3, 4)))
+        x = b.window(x, channels * draw(st.sampled_from((1, 1, 1, 2))), kernel, channels)
+        tail = draw(st.sampled_from(("lookup", "product", "product", "block", "")))
+        if tail == "product":
+            x = b.window(x, draw(st.sampled_from((4, 8, 12, 16, 20, 24))), 1, 1)
+        elif tail == "block":
+            b.block(x)
+        elif tail == "lookup":
+            b.lookup(x)
+        x = b.tensors[b.tasks[-1].output] if b.tasks else x
+    if not b.tasks:
+        b.lookup(x)
+    return Graph("separable", b.tensors, tuple(b.tasks), (name,), (b.tasks[-1].output,))
 
 
 def random_inputs(graph: Graph, seed: int) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from functools import cache
 
 from gen.emit import verilog
 from gen.machine import Machine
-from rtl.config import Config
+from rtl.config import Config, Pattern
 from sim.verilator import Simulator, build
 
 __all__ = ["MACHINES", "MEMORY_BYTES", "built"]
@@ -21,6 +21,30 @@ _COMMON = {
     "program_words": 256,
     "throttled": True,
 }
+
+_PATTERNS = (
+    # depthwise 3 x 3: blocks of eight, six and five channels; two pixels of four, at both strides
+    Pattern(1, 0, 3, 8, 3, channels=8),
+    Pattern(1, 0, 3, 6, 3, channels=6),
+    Pattern(1, 0, 3, 5, 3, channels=5),
+    Pattern(1, 4, 3, 4, 3, channels=4),
+    Pattern(1, 8, 3, 4, 3, channels=4),
+    # two outputs for each of four channels; taps that lie two pixels apart
+    Pattern(2, 0, 3, 4, 3, channels=4),
+    Pattern(1, 0, 3, 16, 3, channels=8),
+    # depthwise 4 x 4: line by line, or half of each line in a step
+    Pattern(1, 0, 4, 8, 1, channels=8),
+    Pattern(1, 4, 2, 4, 4, channels=4),
+    Pattern(1, 4, 2, 4, 4, start=8, channels=4),
+    # few channels: 3 x 3 of one, two and three, 5 x 5 of one
+    Pattern(4, 1, 3, 1, 3),
+    Pattern(4, 2, 3, 1, 3),
+    Pattern(2, 2, 3, 1, 3),
+    Pattern(2, 2, 3, 1, 3, start=3),
+    Pattern(4, 3, 9),
+    Pattern(4, 6, 9),
+    Pattern(2, 1, 5),
+)
 
 MACHINES = {
     # one row, weights with zero points, eight bytes a beat
@@ -54,6 +78,11 @@ MACHINES = {
         rows=2, cols=4, depth=1, lanes=1, word_bytes=8, axi_bytes=8, element_bytes=2,
         weight_bits=16, accumulator_bits=48, multiply=True,
         buffer_words=(96, 96, 96), weight_words=512, **_COMMON,
+    ),
+    # columns with operands of their own, from segments of up to three beats
+    "segments": Config(
+        rows=1, cols=8, depth=9, lanes=8, word_bytes=16, axi_bytes=8,
+        patterns=_PATTERNS, segment=40, buffer_words=(256, 256, 256), weight_words=256, **_COMMON,
     ),
 }  # fmt: skip
 

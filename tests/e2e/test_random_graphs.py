@@ -17,7 +17,7 @@ from gen.timing import predict
 from sim import golden
 from sim.execute import execute
 from tests.e2e.machines import MACHINES, built
-from tests.random_graphs import graphs, random_inputs, skips
+from tests.random_graphs import graphs, random_inputs, separable, skips
 
 QUICK, SLOW = 120, 1500
 
@@ -48,6 +48,15 @@ def _bins(schedule: Schedule) -> set[str]:
             bins.add("maximum")
         if op.weights is not None and phase.gather.step:
             bins.add("rows read while others are written")
+        segments = op.window.segments
+        if segments is not None:
+            bins.add("sums of lines" if segments.sums else "strips")
+            bins |= {"partial strip"} if segments.tail < segments.columns else set()
+            bins |= {"lines skipped"} if segments.skip else set()
+            bins |= {"several patterns"} if len(segments.patterns) > 1 else set()
+            bins |= {"blocks of channels"} if op.window.repeats > 1 else set()
+            bins |= {"panels"} if op.window.repeat_step > op.window.run else set()
+            bins |= {"segments and lookup"} if op.table is not None else set()
         if op.even is not None:
             bins.add("halves to even" if op.even else "halves away from zero")
         if np.any(op.shift > 0) and g.element_bytes == 1:
@@ -71,6 +80,8 @@ WANTED = {
     | {"residual addition", "residual product", "fused addition", "fused product"},
     "wide-rows": {"partial rows", "weights off chip", "spilled tensor", "fused product"}
     | {"rows read while others are written", "softmax"},
+    "segments": {"strips", "partial strip", "sums of lines", "lines skipped", "several patterns"}
+    | {"panels", "blocks of channels", "weights off chip", "segments and lookup"},
 }
 
 
@@ -82,6 +93,8 @@ def _property(name: str, examples: int, seed: int) -> Counter:
     bits = machine.config.element_bits
     strategies = [graphs(wide=machine.config.weight_bits == 9, bits=bits, most=4 + seed)]
     strategies.append(skips(size=320 if name in ("scarce", "wide-rows") else 160, bits=bits))
+    if machine.config.patterns:
+        strategies = [separable(bits=bits)] * 3 + strategies[:1]
 
     @settings(
         max_examples=examples,

@@ -23,7 +23,7 @@ def test_array(geometry):
         Array(c),
         "bench_array",
         7,
-        shared={"tile": Tile(c)},
+        shared=Tile.shared(c),
         step=json.dumps(layout),
         latency=Array.latency(c),
         maximum=int(c.maximum),

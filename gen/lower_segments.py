@@ -1,0 +1,305 @@
+"""Lowering of convolutions to segments: columns with operands of their own.
+
+Depthwise, a column is a channel of a pixel; with few channels, an output of a pixel. Either way a
+step serves several pixels, from one contiguous segment of each line. Where the window is low enough
+for a step to take taps of all its lines, the gather unit sweeps down strips and reads every line
+once; otherwise it reads the lines of each window, and their products are summed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rtl.config import Pattern
+
+from .cost import cycles
+from .graph import Conv, Tensor
+from .operation import Geometry, Operation, Segments, Sink, Window
+from .views import View
+
+__all__ = ["FREE", "Wiring", "segmented"]
+
+MOST_WARM, MOST_EVERY, MOST_WEIGHTS = 15, 16, 15
+"""What the gather unit's fields hold."""
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a machine cuts out of segments: ``patterns``, or any where they are None, of segments of
+    up to ``size`` elements, which come in words of ``word_bytes``."""
+
+    patterns: tuple[Pattern, ...] | None = None
+    size: int = 256
+    word_bytes: int = 128
+
+    def suits(self, geometry: Geometry) -> bool:
+        """Whether an array of ``geometry`` may have it."""
+        return geometry.rows == 1 and geometry.lanes == geometry.cols and self.patterns != ()
+
+    def admits(self, segments: Segments) -> bool:
+        """Whether it serves ``segments``."""
+        if segments.size > self.size:
+            return False
+        if self.patterns is None:
+            return True
+        own = segments.patterns
+        starts = range(len(self.patterns) - len(own) + 1)
+        return any(self.patterns[i : i + len(own)] == own for i in starts)
+
+
+FREE = Wiring()
+"""Of a machine that is yet to be built."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How columns are given away: ``pixels`` side by side, of each ``channels``, of each
+    ``outputs``; and ``blocks`` of channels one after the other.
+
+    A line of a pixel's window is ``taps`` elements of a segment, ``tap_step`` apart; the next
+    pixel's begins ``pixel_step`` elements later. The segment is read in ``runs`` of ``run``
+    elements, ``run_step`` apart.
+    """
+
+    outputs: int
+    channels: int
+    blocks: int
+    pixels: int
+    pixel_step: int
+    taps: int
+    tap_step: int
+    runs: int
+    run: int
+    run_step: int
+
+    @property
+    def columns(self) -> int:
+        return self.pixels * self.channels * self.outputs
+
+    @property
+    def size(self) -> int:
+        return self.runs * self.run
+
+    def patterns(self, taps: int, lines: int) -> tuple[Pattern, ...]:
+        """One for every ``taps`` taps of a line."""
+        step = 0 if self.pixels == 1 else self.pixel_step
+        return tuple(
+            Pattern(self.outputs, step, taps, self.tap_step, lines, first * self.tap_step,
+                    self.channels)
+            for first in range(0, self.taps, taps)
+        )  # fmt: skip
+
+
+def _layout(
+    task: Conv, source: View, x: Tensor, sink: View, y: Tensor, geometry: Geometry
+) -> _Layout | None:
+    """How the columns of a depthwise convolution or of one with few outputs are given away."""
+    outputs, _, width, per_group = task.weights.shape
+    channels, right, spread = x.shape[-1], source.strides[2], task.dilation[1]
+    abreast = sink.strides[2] == outputs and not sink.panel
+    if task.groups == channels and per_group == 1:
+        per_channel = outputs // channels
+        own, blocks = _blocks(channels, geometry.cols // per_channel, source.panel)
+        if own == 0 or (blocks > 1 and 2 * own * per_channel < geometry.cols):
+            return None
+        whole = right == own
+        taps, tap_step = width, spread * right if whole else own
+    elif task.groups == 1 and right == channels and outputs <= geometry.cols:
+        if spread > 1 and channels > 1:
+            return None
+        per_channel, own, blocks, whole = outputs, 1, 1, True
+        taps, tap_step = width * channels, spread
+    else:
+        return None
+    pixels = 1
+    if abreast and whole and blocks == 1:
+        pixels = min(geometry.cols // (own * per_channel), y.shape[2])
+    step = task.stride[1] * right
+    size = (pixels - 1) * step + own + (taps - 1) * tap_step
+    if whole:
+        return _Layout(per_channel, own, blocks, pixels, step, taps, tap_step, 1, size, 0)
+    return _Layout(
+        per_channel, own, blocks, pixels, 0, taps, tap_step, width, own, spread * right
+    )  # fmt: skip
+
+
+def _blocks(channels: int, most: int, panel: int) -> tuple[int, int]:
+    """Channels of a block of at most ``most``, and blocks: of equal size, or the source's panels;
+    none where the panels do not suit."""
+    if panel:
+        return (panel, -(-channels // panel)) if panel <= most else (0, 0)
+    own = next((n for n in range(min(most, channels), 0, -1) if channels % n == 0), 0)
+    return own, channels // own if own else 0
+
+
+def _ways(
+    task: Conv, layout: _Layout, x: Tensor, y: Tensor, geometry: Geometry
+) -> Iterator[tuple[Segments, int, int]]:
+    """The segments of each way, with the lines of a pixel or strip and the taps of a step."""
+    height = task.weights.shape[1]
+    strips = -(-y.shape[2] // layout.pixels)
+    rest = y.shape[2] - (strips - 1) * layout.pixels
+    tail = rest * layout.channels * layout.outputs
+    if layout.blocks > 1:
+        tail = (x.shape[-1] - (layout.blocks - 1) * layout.channels) * layout.outputs
+    most = geometry.depth // height
+    if most and task.dilation[0] == 1 and height - 1 <= MOST_WARM and task.stride[0] <= MOST_EVERY:
+        taps = -(-layout.taps // -(-layout.taps // most))
+        yield Segments(
+            patterns=layout.patterns(taps, height),
+            size=layout.size,
+            columns=layout.columns,
+            sums=False,
+            warm=height - 1,
+            every=task.stride[0],
+            tiles=y.shape[1],
+            edge=2 if layout.pixels > 1 else 0,
+            tail=tail,
+        ), (y.shape[1] - 1) * task.stride[0] + height, taps  # fmt: skip
+    taps = -(-layout.taps // -(-layout.taps // geometry.depth))
+    patterns = layout.patterns(taps, 1)
+    if len(patterns) <= MOST_WEIGHTS:
+        skip = x.zero_point == 0 and _always_inside(task, x, y)
+        yield Segments(
+            patterns=patterns, size=layout.size, columns=layout.columns, sums=True, skip=skip,
+            edge=1 if layout.pixels > 1 else 0, tail=tail,
+        ), height, taps  # fmt: skip
+
+
+def _always_inside(task: Conv, x: Tensor, y: Tensor) -> bool:
+    """Whether there is padding above or below, and yet each window has a line in the image."""
+    first = np.arange(y.shape[1]) * task.stride[0] - task.padding[0]
+    lines = first[:, None] + np.arange(task.weights.shape[1]) * task.dilation[0]
+    inside = (lines >= 0) & (lines < x.shape[1])
+    return bool(inside.any(axis=1).all() and not inside.all())
+
+
+def segmented(
+    task: Conv,
+    source: View,
+    x: Tensor,
+    sink: View,
+    y: Tensor,
+    geometry: Geometry,
+    wiring: Wiring,
+    bias: np.ndarray,
+) -> Operation | None:
+    """The quickest operation on segments for ``task``, if the wiring admits any.
+
+    ``bias`` (O,) has the input's zero point multiplied out.
+    """
+    layout = _layout(task, source, x, sink, y, geometry)
+    if layout is None:
+        return None
+    found: list[tuple[int, Operation, int]] = []
+    for segments, lines, taps in _ways(task, layout, x, y, geometry):
+        if wiring.admits(segments):
+            op = _operation(task, layout, segments, lines, source, x, sink, y, bias, geometry)
+            found.append((cycles([op], geometry, wiring.word_bytes), op, taps))
+    if not found:
+        return None
+    _, op, taps = min(found, key=lambda way: way[0])
+    return replace(op, weights=_weights(task, layout, op.window, taps, geometry))
+
+
+def _operation(
+    task: Conv,
+    layout: _Layout,
+    segments: Segments,
+    lines: int,
+    source: View,
+    x: Tensor,
+    sink: View,
+    y: Tensor,
+    bias: np.ndarray,
+    geometry: Geometry,
+) -> Operation:
+    """Everything but the weights."""
+    _, out_height, out_width, outputs = y.shape
+    _, down, right, _ = source.strides
+    top, _, left, _ = task.padding
+    strips = -(-out_width // layout.pixels)
+    position = -left * right
+    sums = segments.sums
+    window = Window(
+        storage=source.storage,
+        offset=source.offset - top * down + position,
+        run=layout.run,
+        taps=layout.runs,
+        tap_step=layout.run_step,
+        lines=lines,
+        line_stride=task.dilation[0],
+        pixels=strips,
+        pixel_step=layout.pixels * task.stride[1] * right,
+        rows=out_height if sums else 1,
+        row_stride=task.stride[0] if sums else 1,
+        pitch=down,
+        position=position,
+        width=x.shape[2] * right,
+        line=-top,
+        height=x.shape[1],
+        pad=x.zero_point,
+        repeats=layout.blocks,
+        repeat_step=source.panel_step or layout.channels,
+        segments=segments,
+    )
+    out_down, out_right = sink.strides[1], layout.pixels * sink.strides[2]
+    inner, outer = (out_right, out_down) if sums else (out_down, out_right)
+    count = strips if sums else out_height
+    chosen = _columns(task, layout, geometry)
+    return Operation(
+        name=task.name,
+        tasks=(task.name,),
+        window=window,
+        outputs=outputs,
+        weights=np.zeros((1, 1, 1), np.int16),
+        bias=np.where(chosen < 0, 0, bias[chosen]).reshape(-1),
+        multiplier=_spread(task.multiplier, chosen),
+        shift=_spread(task.shift, chosen),
+        zero=y.zero_point,
+        clamp=task.clamp,
+        sink=Sink(
+            storage=sink.storage,
+            offset=sink.offset,
+            pixel=inner,
+            row=outer - (count - 1) * inner,
+            pixels=count,
+            pass_step=layout.channels * layout.outputs,
+        ),
+        even=task.even,
+        macs=out_height * out_width * int(task.weights.size),
+        stationary=True,
+    )
+
+
+def _spread(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Of each column's output; of the first output where a column has none."""
+    return values if len(values) == 1 else values[np.maximum(chosen, 0)].reshape(-1)
+
+
+def _columns(task: Conv, layout: _Layout, geometry: Geometry) -> np.ndarray:
+    """(blocks, cols): the output that a column makes, -1 for none."""
+    pixel, place = np.divmod(np.arange(geometry.cols), layout.channels * layout.outputs)
+    block = np.arange(layout.blocks)[:, None] * layout.channels * layout.outputs
+    output = block + place[None, :]
+    made = (pixel[None, :] < layout.pixels) & (output < len(task.weights))
+    return np.where(made, output, -1)
+
+
+def _weights(
+    task: Conv, layout: _Layout, window: Window, taps: int, geometry: Geometry
+) -> np.ndarray:
+    """(words, cols, depth) in the order of blocks, then steps of a tile."""
+    outputs, height = task.weights.shape[:2]
+    lines = task.weights.reshape(outputs, height, layout.taps)
+    steps = -(-layout.taps // taps)
+    lines = np.pad(lines, ((0, 1), (0, 0), (0, steps * taps - layout.taps)))
+    own = lines[_columns(task, layout, geometry)]
+    own = own.reshape(layout.blocks, geometry.cols, height, steps, taps)
+    assert window.segments is not None
+    if window.segments.sums:
+        words = own.transpose(0, 2, 3, 1, 4).reshape(-1, geometry.cols, taps)
+    else:
+        words = own.transpose(0, 3, 1, 2, 4).reshape(-1, geometry.cols, height * taps)
+    return np.pad(words, ((0, 0), (0, 0), (0, geometry.depth - words.shape[2])))

@@ -1,0 +1,79 @@
+"""InTAR's kernels and MobileNet, small and at full shapes: every tensor, as predicted."""
+
+import numpy as np
+import pytest
+
+from examples.intar import KERNELS
+from gen.compile import compile_graph
+from gen.emit import verilog
+from gen.lower import lower
+from gen.operation import Geometry
+from gen.target import Target
+from gen.views import View
+from sim import golden
+from sim.execute import execute, memory_bytes, tensors_of
+from sim.verilator import build
+
+POINT_A = {"onchip_bytes": 4 << 20, "offchip_bytes_per_cycle": 64}
+SEEDS = [0, 1, 2]
+
+TABLE = {
+    "mobilenet": (144, Geometry(1, 16, 9, 16), 58_500),
+}
+"""Multipliers, the geometry that the compiler chooses, and the most cycles of the full shapes."""
+
+
+def _elements(view: View, stored: np.ndarray) -> np.ndarray:
+    """A tensor out of its storage, where its channels may lie in panels."""
+    index = view.offset + np.zeros(view.shape, dtype=np.int64)
+    for axis, (size, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
+        along = np.arange(size)
+        if view.panel and axis == len(view.shape) - 1:
+            places = along // view.panel * view.panel_step + along % view.panel
+        else:
+            places = along * stride
+        index += places.reshape([-1 if i == axis else 1 for i in range(len(view.shape))])
+    return stored[index]
+
+
+@pytest.mark.parametrize("scale", ["small", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", TABLE)
+def test_kernel_is_bit_exact_in_every_tensor_and_as_predicted(name, scale, tmp_path):
+    multipliers, geometry, most = TABLE[name]
+    kernel = KERNELS[name](scale=scale, seed=1)
+    graph, inputs = kernel.graph, kernel.inputs
+    compiled = compile_graph(graph, Target(multipliers, **POINT_A), geometry=geometry)
+    simulator = build(
+        verilog(compiled.machine.accelerator()), channels=compiled.schedule.channels,
+        data_bytes=compiled.schedule.axi_bytes, memory_bytes=memory_bytes(compiled.schedule),
+        stores=True,
+    )  # fmt: skip
+    parts = (simulator, compiled.machine, compiled.schedule, compiled.program, graph)
+    trace = tmp_path / "stores"
+    runs = execute(*parts, [inputs] * len(SEEDS), seeds=SEEDS, stores=trace)
+    expected = golden.run(graph, inputs)
+    for run in runs:
+        for output in graph.outputs:
+            np.testing.assert_array_equal(run.outputs[output], expected[output])
+    views = lower(graph, geometry).views
+    seen = dict(tensors_of(trace, compiled.schedule))
+    compared = 0
+    for task in graph.tasks:
+        view = views.get(task.output)
+        if view is not None and view.storage in seen:
+            own = _elements(view, seen[view.storage])
+            np.testing.assert_array_equal(own, expected[task.output], task.name)
+            compared += 1
+    assert compared > len(graph.tasks) // 2
+    assert runs[0].cycles == compiled.prediction.cycles
+    if scale == "full":
+        assert runs[0].cycles <= most
+
+
+def test_compiler_chooses_columns_with_operands_of_their_own_for_mobilenet():
+    graph = KERNELS["mobilenet"](scale="small").graph
+    compiled = compile_graph(graph, Target(144, **POINT_A))
+    assert compiled.schedule.cores[0].geometry == TABLE["mobilenet"][1]
+    depthwise = [p for p in compiled.schedule.phases if p.operation.tasks[0].startswith("depth")]
+    assert len(depthwise) == 13
+    assert all(phase.operation.window.segments for phase in depthwise)
