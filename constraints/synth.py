@@ -17,7 +17,7 @@ from .pins import lpf, pins
 from .steps import run
 from .top import Top
 
-__all__ = ["Outcome", "area_of", "bitstream_of", "core_speed_of"]
+__all__ = ["Outcome", "area_of", "bitstream_of", "core_speed_of", "prepare"]
 
 ACCELERATOR = "accelerator"
 CORE_CLOCK_MHZ = 140.0
@@ -54,7 +54,7 @@ class Outcome:
         }
 
 
-def _prepare(folder: Path, files: dict[str, str]) -> None:
+def prepare(folder: Path, files: dict[str, str]) -> None:
     """Writes what differs, so that steps whose inputs are as before need not run again."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def area_of(
     if family not in FAMILIES:
         raise UserError(f"family '{family}' is not known; there are {', '.join(FAMILIES)}")
     script, step = synthesis(("design.v",), family, top=ACCELERATOR, netlist=False)
-    _prepare(folder, {"design.v": mapped(verilog, family), "synth.ys": script})
+    prepare(folder, {"design.v": mapped(verilog, family), "synth.ys": script})
     run(folder, [step], progress)
     return Outcome(family, _area(folder))
 
@@ -130,7 +130,7 @@ def core_speed_of(
         If Yosys or nextpnr fails.
     """
     script, step = synthesis(("design.v",), chip.family, top=ACCELERATOR, netlist=True)
-    _prepare(folder, {"design.v": verilog, "synth.ys": script})
+    prepare(folder, {"design.v": verilog, "synth.ys": script})
     run(folder, [step], progress)
     routes = _routed(folder, part, seeds, clock_mhz, None, progress)
     return Outcome(chip.family, _area(folder), routes)
@@ -161,7 +161,7 @@ def bitstream_of(
     script, step = synthesis(files, "ecp5", top="top", netlist=True)
     pin_file = lpf(pins(board), whole.clock_hz)
     texts = {"top.v": whole.verilog, "design.v": verilog, "synth.ys": script, "top.lpf": pin_file}
-    _prepare(folder, texts)
+    prepare(folder, texts)
     run(folder, [step], progress)
     area = _area(folder)
     fit(area, board)

@@ -32,12 +32,13 @@ def boards() -> None:
 
 @click.command()
 @click.argument("directory", type=click.Path())
-@click.option("--tool", required=True, help="yosys (area) or nextpnr (bitstream).")
+@click.option("--tool", required=True, help="yosys (area), nextpnr (bitstream) or vivado.")
 @click.option("--board", "board_name", help="The board; with yosys, its family is taken.")
 @click.option("--family", help="For yosys: xc7, xcu, xcup or ecp5.")
 @click.option("--core", is_flag=True, help="For nextpnr: the accelerator alone, no bitstream.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=1, help="Seeds to try [1].")
 @click.option("--clock", "clock_mhz", type=click.FloatRange(1, 1000), help="MHz to aim at.")
+@click.option("--run", "execute", is_flag=True, help="For vivado: run it on the project.")
 def synth(
     directory: str,
     tool: str,
@@ -46,17 +47,28 @@ def synth(
     core: bool,
     seeds: int,
     clock_mhz: float | None,
+    execute: bool,
 ) -> None:
     """Synthesise the design in DIRECTORY into a folder below it.
 
     \b
     Example:  intarsia synth build --tool yosys --family xc7
               intarsia synth build --tool nextpnr --board ulx3s-85f
+              intarsia synth build --tool vivado --board pynq-z2
     Status 1 if a tool fails; what was done is not done again.
     """
-    from .synth import synthesise
+    from .synth import synthesise, vivado_project
     from .terminal import progress, say, show
 
+    if tool == "vivado":
+        with progress() as tell:
+            folder, script, found = vivado_project(
+                directory, board_name, execute=execute, progress=tell
+            )
+        for name, value in found.items():
+            say(f"{name.replace('_', ' ')}: {value:,}")
+        say(f"project: {folder}; run it with: vivado -mode batch -source {script}")
+        return
     with progress() as tell:
         done = synthesise(
             directory,

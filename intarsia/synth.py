@@ -1,5 +1,6 @@
 """Synthesis of a design's folder, by the tool that the user chose."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,16 +9,17 @@ from typing import Any
 
 from constraints.boards import Board, board
 from constraints.parts import FAMILIES
-from constraints.synth import Outcome, area_of, bitstream_of, core_speed_of
+from constraints.synth import Outcome, area_of, bitstream_of, core_speed_of, prepare
 from constraints.synth_report import write
 from constraints.top import top
+from constraints.vivado import invoke, project
 from gen.errors import UserError
 
 from .design import load
 
-__all__ = ["TOOLS", "Synthesis", "synthesise"]
+__all__ = ["TOOLS", "Synthesis", "synthesise", "vivado_project"]
 
-TOOLS = ("yosys", "nextpnr")
+TOOLS = ("yosys", "nextpnr", "vivado")
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,49 @@ def synthesise(
             design.verilog, whole, chosen, place, tell, seeds=target, clock_mhz=aim
         )
     return _reported(outcome, place, tool, design.graph.name, chosen)
+
+
+def vivado_project(
+    directory: str | os.PathLike[str],
+    board_name: str | None,
+    *,
+    execute: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Path, str, dict[str, Any]]:
+    """Write a Vivado project for the design in ``directory``; run it if wanted.
+
+    Returns
+    -------
+    tuple
+        The folder, its main script, and what Vivado's reports say, which is nothing if it did not
+        run.
+
+    Raises
+    ------
+    UserError
+        If the board is unknown or not AMD's, or Vivado is absent.
+    ToolError
+        If Vivado fails.
+    """
+    if board_name is None:
+        raise UserError("--tool vivado needs --board; see: intarsia boards")
+    chosen = board(board_name)
+    design = load(directory)
+    made = project(
+        design.graph.name,
+        design.verilog,
+        chosen,
+        channels=design.schedule.channels,
+        data_bytes=design.schedule.axi_bytes,
+        whole=top(design.schedule, chosen) if chosen.host == "uart" else None,
+    )
+    folder = Path(directory) / f"synth-vivado-{chosen.name}"
+    prepare(folder, dict(made.files))
+    if not execute:
+        return folder, made.main, {}
+    found = invoke(folder, made.main, progress or (lambda words: None))
+    (folder / "report.json").write_text(json.dumps(found, indent=2) + "\n")
+    return folder, made.main, found
 
 
 def _reported(

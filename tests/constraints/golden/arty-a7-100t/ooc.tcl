@@ -1,0 +1,11 @@
+# Area and timing of one alone, out of context: vivado -mode batch -source ooc.tcl
+read_verilog -sv {design.v}
+read_xdc -mode out_of_context {ooc.xdc}
+synth_design -top accelerator -part xc7a100tcsg324-1 -mode out_of_context
+opt_design
+place_design
+phys_opt_design
+route_design
+report_utilization -file utilization.rpt
+report_timing_summary -max_paths 10 -file timing.rpt
+write_checkpoint -force accelerator.dcp

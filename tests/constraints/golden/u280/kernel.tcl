@@ -1,0 +1,3 @@
+# one as a kernel for AMD Alveo U280: vivado -mode batch -source kernel.tcl
+source ip.tcl
+package_xo -force -xo_path intarsia.xo -kernel_name intarsia -ip_directory ip -ctrl_protocol user_managed
