@@ -189,7 +189,11 @@ class _Arrays:
 
 def weight_words_of(op: Operation, geometry: Geometry) -> int:
     """How many weight words an operation has."""
-    return 1 if op.weights is None else op.passes(geometry) * op.words(geometry)
+    if op.weights is None:
+        return 1
+    if op.window.segments is not None:
+        return len(op.weights)
+    return op.passes(geometry) * op.words(geometry)
 
 
 def weight_bits_of(operations: Sequence[Operation]) -> int:
