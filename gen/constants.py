@@ -1,19 +1,19 @@
 """Constants: weights, biases, scales and tables as the words of their memories."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
 
 from rtl.interpolate import segments
 
-from .operation import Geometry, Operation
+from .operation import Geometry, Operation, same
 
 __all__ = ["Constants", "constants", "weight_bits_of", "weight_words_of"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constants:
     """Memory images as lists of words, and each operation's first word in every memory.
 
@@ -33,8 +33,8 @@ class Constants:
     scale_steps: list[bool]
     table: list[int]
     exponents: list[int]
-    resident: list[np.ndarray] = field(repr=False)
-    streamed: list[tuple[Operation, int, int]] = field(repr=False)
+    resident: tuple[np.ndarray, ...] = field(repr=False)
+    streamed: tuple[tuple[Operation, int, int], ...] = field(repr=False)
     geometry: Geometry
     stream_bytes: int
     weight_offset: list[int]
@@ -43,6 +43,13 @@ class Constants:
     bias_beats: int
     weight_bits: int
     axi_bytes: int
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Constants):
+            return NotImplemented
+        return all(same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     @property
     def resident_words(self) -> int:
@@ -255,8 +262,8 @@ def constants(
         scale_steps=steps,
         table=places["t"],
         exponents=places["e"],
-        resident=weights.arrays,
-        streamed=flowing,
+        resident=tuple(weights.arrays),
+        streamed=tuple(flowing),
         geometry=geometry,
         stream_bytes=stream,
         weight_offset=places["wo"],

@@ -7,7 +7,16 @@ import numpy as np
 
 from rtl.config import Pattern
 
-__all__ = ["Geometry", "Operation", "Residual", "Segments", "Sink", "Window", "outputs_between"]
+__all__ = [
+    "Geometry",
+    "Operation",
+    "Residual",
+    "Segments",
+    "Sink",
+    "Window",
+    "outputs_between",
+    "same",
+]
 
 
 @dataclass(frozen=True)
@@ -221,7 +230,7 @@ class Operation:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Operation):
             return NotImplemented
-        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return all(same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
@@ -275,9 +284,10 @@ def outputs_between(op: Operation, low: int, high: int) -> Operation:
     )
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
+    """Equality of values, arrays, and tuples of them."""
     if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.array_equal(a, b)
     return a == b
