@@ -14,6 +14,7 @@ import click
 from gen.errors import ToolError, UserError
 
 from .cli_silicon import COMMANDS
+from .cli_unrolled import Bench
 
 __all__ = ["main"]
 
@@ -330,16 +331,17 @@ def doctor(context: click.Context) -> None:
     context.exit(FAILED if missing else 0)
 
 
-@main.command()
+@main.command(cls=Bench)
 @click.argument("name")
 @click.option("--json", "json_path", type=click.Path(), help="Also write the rows as JSON.")
 @click.pass_context
 def bench(context: click.Context, name: str, json_path: str | None) -> None:
-    """Measure NAME, one of resnet8, ad, ad-offchip, or all, in RTL.
+    """Measure NAME, one of resnet8, ad, ad-offchip, unrolled, or all, in RTL.
 
     \b
     The models lie in ../shared/models, or where INTARSIA_MODELS points.
     Example:  intarsia bench resnet8 --json resnet8.json
+              intarsia bench unrolled --help
     Status 1 if an output differs.
     """
     from .bench import NAMES

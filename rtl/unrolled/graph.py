@@ -58,8 +58,8 @@ class AdderGraph:
     Raises
     ------
     ValueError
-        If a row has no operand or more than three, three that are negated or one that comes too
-        late, or if an output is negated.
+        If there are no inputs or no outputs, a row has no operand or more than three, three that
+        are negated or one that comes too late, or if an output is negated.
     """
 
     inputs: tuple[tuple[int, int], ...]
@@ -68,6 +68,8 @@ class AdderGraph:
     modulus_bits: int | None = None
 
     def __post_init__(self):
+        if not self.inputs or not self.outputs:
+            raise ValueError("a graph must have inputs and outputs")
         for index, row in enumerate(self.rows):
             if not 1 <= len(row.operands) <= 3:
                 raise ValueError(f"row {index} must have 1 to 3 operands, not {len(row.operands)}")

@@ -8,7 +8,7 @@ from amaranth.hdl import Shape
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .graph import AdderGraph, Operand
+from .graph import AdderGraph, Operand, shape_of
 from .graph import Shape as Bits
 
 __all__ = ["ROW", "ConstantProduct", "row_source"]
@@ -71,7 +71,7 @@ class ConstantProduct(wiring.Component):
         self._graph, self._registered = graph, registered
         self._stages = (0,) * n + chosen
         self._last = max((self._stages[o.value] for o in graph.outputs if o), default=0)
-        inputs = _common(graph.shapes[:n]) if n else Shape(1)
+        inputs = _common([shape_of(*pair) for pair in graph.inputs])
         outputs = _common([graph.output_shape(k) for k in range(len(graph.outputs))])
         super().__init__(
             {

@@ -12,12 +12,17 @@ module intarsia_row #(
   input [WIDTH_C-1:0] c,
   output [WIDTH-1:0] y
 );
-  localparam MOST = WIDTH + WIDTH_A + WIDTH_B + WIDTH_C + SHIFT_A + SHIFT_B + SHIFT_C;
-  wire [MOST-1:0] wide_a = {{(MOST-WIDTH_A){SIGNED_A ? a[WIDTH_A-1] : 1'b0}}, a} << SHIFT_A;
-  wire [MOST-1:0] wide_b = {{(MOST-WIDTH_B){SIGNED_B ? b[WIDTH_B-1] : 1'b0}}, b} << SHIFT_B;
-  wire [MOST-1:0] wide_c = {{(MOST-WIDTH_C){SIGNED_C ? c[WIDTH_C-1] : 1'b0}}, c} << SHIFT_C;
-  wire [WIDTH-1:0] low = wide_a[WIDTH-1:0] | (COUNT > 1 ? wide_b[WIDTH-1:0] : {WIDTH{1'b0}})
-                       | (COUNT > 2 ? wide_c[WIDTH-1:0] : {WIDTH{1'b0}});
+  // Extended to the row's width by the assignment, as signed or not.
+  wire [WIDTH-1:0] wide_a, wide_b, wide_c;
+  generate
+    if (SIGNED_A) assign wide_a = $signed(a) <<< SHIFT_A;
+    else assign wide_a = a << SHIFT_A;
+    if (SIGNED_B) assign wide_b = $signed(b) <<< SHIFT_B;
+    else assign wide_b = b << SHIFT_B;
+    if (SIGNED_C) assign wide_c = $signed(c) <<< SHIFT_C;
+    else assign wide_c = c << SHIFT_C;
+  endgenerate
+  wire [WIDTH-1:0] low = wide_a | (COUNT > 1 ? wide_b : {WIDTH{1'b0}}) | (COUNT > 2 ? wide_c : {WIDTH{1'b0}});
   generate
     if (BASE > 0) begin : wires
       assign y[(BASE < WIDTH ? BASE : WIDTH)-1:0] = low[(BASE < WIDTH ? BASE : WIDTH)-1:0];

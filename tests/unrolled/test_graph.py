@@ -45,12 +45,14 @@ def test_a_sum_of_natural_numbers_has_its_last_bit_from_the_carry():
 
 def test_refusals():
     two = ((0, 1),) * 2
+    with pytest.raises(ValueError, match=r"^a graph must have inputs and outputs$"):
+        AdderGraph(two, (), ())
     with pytest.raises(ValueError, match=r"^row 0 must have 1 to 3 operands, not 4$"):
-        AdderGraph(two, (Row((Operand(0),) * 4),), ())
+        AdderGraph(two, (Row((Operand(0),) * 4),), (None,))
     with pytest.raises(ValueError, match=r"^row 0 must come after all its operands$"):
-        AdderGraph(two, (Row((Operand(0), Operand(2))),), ())
+        AdderGraph(two, (Row((Operand(0), Operand(2))),), (None,))
     with pytest.raises(ValueError, match=r"^row 0 must have an operand that is not negated$"):
-        AdderGraph(two, (Row((Operand(0, 0, True),) * 3),), ())
+        AdderGraph(two, (Row((Operand(0, 0, True),) * 3),), (None,))
     with pytest.raises(ValueError, match=r"^outputs must not be negated; give them a row$"):
         AdderGraph(two, (), (Operand(0, 0, True),))
     graph = AdderGraph(two, (Row((Operand(0), Operand(1))),) * 1, (Operand(2),))

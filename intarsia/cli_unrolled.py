@@ -1,0 +1,138 @@
+"""The command ``intarsia bench unrolled``."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gen.errors import UserError
+
+__all__ = ["Bench", "unrolled"]
+
+
+class Bench(click.Command):
+    """``intarsia bench``, whose benchmark ``unrolled`` has options of its own."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == ["unrolled"]:
+            return unrolled.make_context(f"{info_name} unrolled", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+def _several(name: str, words: str) -> Callable[[Any], Any]:
+    return click.option(f"--{name}", f"{name}s", multiple=True, help=words)
+
+
+@click.command()
+@click.option("--full", is_flag=True, help="Every kernel, width, sparsity and flow: days.")
+@_several("kernel", "NAME/SIZE, such as conv1d-fu/mini; may be repeated, as all that follow.")
+@_several("arithmetic", "exact (signed, whole) or kratos (unsigned, modulo).")
+@_several("width", "1, 2, 4, 8 or mixed.")
+@click.option("--sparsity", "sparsities", type=float, multiple=True, help="Share of zeros.")
+@_several("flow", "xcup, xcup-ternary, ecp5, ecp5-fmax, lut3 to lut6, or model.")
+@_several("generator", "plain, da4ml, alkaid, ours, ours-10x.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Of the random weights [1].")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes [one a core].")
+@click.option("--scheduler", help="Address of a Dask scheduler that runs the cases instead.")
+@click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
+@click.option("--csv", "csv_path", type=click.Path(), help="Write the rows as CSV.")
+@click.option("--plots", type=click.Path(), help="Write plots into this folder.")
+@click.option("--vtr", type=click.Path(), help="Write BLIF and Verilog into this folder.")
+@click.pass_context
+def unrolled(
+    context: click.Context,
+    full: bool,
+    generators: tuple[str, ...],
+    workers: int | None,
+    scheduler: str | None,
+    json_path: str | None,
+    csv_path: str | None,
+    plots: str | None,
+    vtr: str | None,
+    **chosen: tuple[Any, ...],
+) -> None:
+    """Measure layers whose weights are the circuit, by generator and flow.
+
+    \b
+    Without options a few small ones run. What is given replaces it, and the rest is
+    kernel vector/16, both arithmetics, width 8, sparsity 0.5 and 0.9, flow xcup-ternary.
+    Example:  intarsia bench unrolled --kernel vector/64 --sparsity 0.9 --csv rows.csv
+    Status 1 if an output differs.
+    """
+    from .bench_unrolled import GENERATORS, QUICK, as_json, bench, ratios, write_csv, write_vtr
+    from .terminal import progress, say, show
+
+    for name, path in (("json", json_path), ("csv", csv_path)):
+        if path is not None and not Path(path).absolute().parent.is_dir():
+            raise UserError(f"--{name} '{path}' lies in a folder that does not exist")
+    wanted = _cases(full, chosen) if full or any(chosen.values()) else QUICK
+    rows = []
+    with progress() as tell:
+        for row in bench(
+            wanted,
+            generators=generators or GENERATORS,
+            workers=workers or os.cpu_count() or 1,
+            scheduler=scheduler,
+            progress=tell,
+        ):
+            rows.append(row)
+            # Written as they come, so that a long run that is stopped leaves what it has.
+            if csv_path is not None:
+                write_csv(rows, Path(csv_path))
+        if vtr is not None:
+            tell("writing BLIF")
+            write_vtr(wanted, Path(vtr))
+    rows.sort(key=lambda row: (*_key(row), GENERATORS.index(row.generator)))
+    names = ("LUTs", "FFs", "carries", "MHz", "latency", "adders", "mismatches", "seconds")
+    table = [
+        (
+            *(str(part) for part in _key(one)),
+            *(one.generator, one.luts, one.ffs, one.carries, one.fmax_mhz, one.latency),
+            *(one.adders, one.mismatches, one.seconds_generate),
+        )
+        for one in rows
+    ]
+    case = ("kernel", "arithmetic", "width", "sparsity", "flow", "seed", "generator")
+    show("unrolled layers", (*case, *(f">{name}" for name in names)), table)
+    for one, name, ratio in ratios(rows):
+        say(f"{_words(one)}: {name} has {ratio:.3f} of the LUTs of the better of the others")
+    if json_path is not None:
+        Path(json_path).write_text(as_json(rows), encoding="utf-8")
+    if csv_path is not None:
+        write_csv(rows, Path(csv_path))
+    if plots is not None:
+        from .unrolled_plots import plot
+
+        for path in plot(rows, Path(plots)):
+            say(f"wrote {path}")
+    context.exit(1 if any(row.mismatches for row in rows) else 0)
+
+
+def _key(row: Any) -> tuple[Any, ...]:
+    kernel = f"{row.kernel}/{row.size}"
+    return (kernel, row.arithmetic, row.width, row.sparsity, row.flow, row.seed)
+
+
+def _words(case: Any) -> str:
+    return " ".join(str(part) for part in _key(case))
+
+
+def _cases(full: bool, chosen: dict[str, tuple[Any, ...]]) -> Any:
+    from .bench_unrolled import cases
+
+    small = {
+        "kernels": ("vector/16",),
+        "widths": ("8",),
+        "sparsities": (0.5, 0.9),
+        "flows": ("xcup-ternary",),
+    }
+    options: dict[str, Any] = {} if full else dict(small)
+    options |= {name: values for name, values in chosen.items() if values}
+    if "kernels" in options:
+        pairs = [text.partition("/") for text in options["kernels"]]
+        options["kernels"] = tuple((name, size) for name, _, size in pairs)
+    return cases(**options)

@@ -1,0 +1,72 @@
+import csv
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from intarsia.bench_unrolled import Case, bench, cases, ratios
+from intarsia.cli import main
+from intarsia.unrolled_flows import FLOWS
+
+SMALL = Case("vector", "16", "exact", "4", 0.9, "xcup-ternary", 1)
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["bench", "unrolled", *arguments])
+
+
+def test_the_area_model_counts_what_yosys_counts():
+    (measured,) = bench([SMALL], generators=("alkaid",))
+    (model,) = bench([Case(**{**vars(SMALL), "flow": "model"})], generators=("alkaid",))
+    assert measured.luts == model.luts > 0
+    assert measured.mismatches == 0
+    assert measured.adders == model.adders
+
+
+def test_a_window_of_a_stream_is_simulated():
+    case = Case("conv2d-rp", "S", "kratos", "1", 0.95, "lut4", 1)
+    (row,) = bench([case], generators=("ours",))
+    assert row.mismatches == 0
+    assert 0 < row.ffs <= 2 * 64
+
+
+def test_rows_and_ratios_on_the_command_line(tmp_path):
+    table, rows = tmp_path / "rows.csv", tmp_path / "rows.json"
+    done = run(
+        *("--flow", "model", "--arithmetic", "exact", "--sparsity", "0.5", "--workers", "1"),
+        *("--csv", str(table), "--json", str(rows), "--plots", str(tmp_path / "plots")),
+    )
+    assert done.exit_code == 0, done.output
+    assert "ours-10x has 0." in done.output
+    written = json.loads(rows.read_text())
+    assert [row["generator"] for row in written] == ["da4ml", "alkaid", "ours", "ours-10x"]
+    with table.open() as file:
+        assert [int(row["luts"]) for row in csv.DictReader(file)] == [r["luts"] for r in written]
+    assert (tmp_path / "plots" / "vector-16-exact-model.svg").read_text().startswith("<?xml")
+
+
+def test_ratios_are_to_the_better_of_the_others():
+    made = list(bench([Case(**{**vars(SMALL), "flow": "model"})]))
+    luts = {row.generator: row.luts for row in made}
+    expected = luts["ours"] / min(luts["da4ml"], luts["alkaid"])
+    assert ratios(made)[0][1:] == ("ours", expected)
+
+
+def test_all_combinations():
+    assert len(cases([("vector", "16")], widths=("8",), seeds=(1, 2))) == 2 * 5 * len(FLOWS) * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--flow", "asic"), "no flow is called 'asic'; there are xcup, xcup-ternary, ecp5,"),
+        (("--generator", "hls"), "no generator is called 'hls'; there are plain, da4ml,"),
+        (("--kernel", "vector"), "no kernel is called 'vector/'; there are conv1d-fu/tiny,"),
+        (("--sparsity", "1.5"), "sparsity must be from 0 to 1, not 1.5"),
+        (("--csv", "absent/rows.csv"), "--csv 'absent/rows.csv' lies in a folder that does not"),
+    ],
+)
+def test_refusals(arguments, message):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert message in done.output
