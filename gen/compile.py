@@ -2,20 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 
 from rtl.config import Config
 
 from .allocate import allocate
 from .check import check
-from .constants import weight_bits_of, weight_words_of
+from .constants import weight_words_of
 from .errors import UserError
-from .geometry import candidates, word_bytes_for
+from .geometry import word_bytes_for
 from .graph import Graph
-from .lower import Lowered, lower
+from .lower import lower
 from .lower_segments import Wiring
 from .machine import Machine, specialise
 from .operation import Geometry
-from .plan import Room, Site, plan
+from .placement import Placed, Placement, groups_of, placed
+from .plan import Room, plan
+from .policy import placements
 from .program import Program, config_for, program
 from .schedule import Schedule
 from .target import Target
@@ -45,41 +49,34 @@ class Compiled:
     prediction: Prediction
 
 
-def _planner(
+def _attempt(
     graph: Graph,
-    lowered: Lowered,
-    geometry: Geometry,
-    word_bytes: int,
-    axi_bytes: int,
-    weight_bits: int = 8,
-):
-    """A function that plans the lowered graph within a room, weights streamed or not, on a number
-    of channels."""
-    if not lowered.operations:
-        raise UserError(f"graph '{graph.name}' has no task that computes anything")
-
-    weight_bits = max(weight_bits, weight_bits_of(lowered.operations))
-
-    def attempt(room: Room, streamed: bool, channels: int) -> Schedule:
-        return plan(
-            graph.name,
-            [(op, 0) for op in lowered.operations],
-            lowered.storages,
-            inputs=graph.inputs,
-            outputs=graph.outputs,
-            sites=(Site(geometry, weight_bits),),
-            word_bytes=word_bytes,
-            axi_bytes=axi_bytes,
-            room=room,
-            streamed=streamed,
-            channels=channels,
-        )
-
-    return attempt
+    work: Placed,
+    target: tuple[int, int],
+    room: Room,
+    *,
+    streamed: bool,
+    channels: int,
+) -> Schedule:
+    """``work`` planned within ``room``, for a buffer's word and a channel of so many bytes."""
+    word_bytes, axi_bytes = target
+    return plan(
+        graph.name,
+        work.operations,
+        work.storages,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        sites=work.sites,
+        word_bytes=word_bytes,
+        axi_bytes=axi_bytes,
+        room=room,
+        streamed=streamed,
+        channels=channels,
+    )
 
 
-def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule:
-    """The schedule of ``graph`` on an array of ``geometry``, within ``target``'s memory.
+def schedule_graph(graph: Graph, target: Target, placement: Placement) -> Schedule:
+    """The schedule of ``graph`` on the cores of ``placement``, within ``target``'s memory.
 
     Weights stay on chip where they fit beside the activations; otherwise they are streamed.
 
@@ -89,61 +86,80 @@ def schedule_graph(graph: Graph, target: Target, geometry: Geometry) -> Schedule
         If a task's operands or weights do not fit, saying what would.
     """
     axi_bytes = target.offchip_bytes_per_cycle
-    lowered = lower(graph, geometry)
-    word_bytes = word_bytes_for(geometry, axi_bytes, lowered.operations)
-    attempt = _planner(graph, lowered, geometry, word_bytes, axi_bytes)
-    weight_bytes = geometry.cols * geometry.depth * (weight_bits_of(lowered.operations) // 8)
-    plenty = 2 * sum(-(-n // word_bytes) * word_bytes for n in lowered.storages.values())
+    work = placed(graph, placement)
+    word_bytes = max(
+        word_bytes_for(site.geometry, axi_bytes, work.of(core))
+        for core, site in enumerate(work.sites)
+    )
+    attempt = partial(_attempt, graph, work, (word_bytes, axi_bytes))
+    plenty = 2 * sum(-(-n // word_bytes) * word_bytes for n in work.storages.values())
     budget = target.onchip_bytes
-    resident = sum(weight_words_of(op, geometry) for op in lowered.operations)
-    may_stay = resident * weight_bytes <= MOST_RESIDENT * budget
+    resident = tuple(
+        sum(weight_words_of(op, site.geometry) for op in work.of(core))
+        for core, site in enumerate(work.sites)
+    )
+    weights = sum(n * site.word_bytes for n, site in zip(resident, work.sites, strict=True))
+    may_stay = weights <= MOST_RESIDENT * budget
     failure: UserError | None = None
-    for count in (BUFFERS, BUFFERS + 1):
+    cores = len(work.sites)
+    for count in (BUFFERS, BUFFERS + 1) if cores == 1 else (cores + 1,):
         try:
-            activations = _buffer_bytes(graph, lowered, (plenty,) * count, word_bytes)
+            activations = _buffer_bytes(graph, work, (plenty,) * count, word_bytes)
             if may_stay:
-                free = attempt(Room((plenty,) * count, (resident,)), False, 1)
+                free = attempt(Room((plenty,) * count, resident), streamed=False, channels=1)
                 if free.onchip_bytes <= budget:
                     return free
         except UserError as error:
             failure = error
             continue
         for share in (activations, budget // 2, budget // 4, 3 * budget // 4, 7 * budget // 8):
-            words = (budget - share) // weight_bytes
+            words = _shares(work, resident, budget - share)
             buffers = (plenty if share == activations else share // count,) * count
-            if words < 1 or buffers[0] < word_bytes:
+            if min(words) < 1 or buffers[0] < word_bytes:
                 continue
             try:
-                streamed = words < resident
+                streamed = words != resident
                 channels = target.channels if streamed else 1
-                result = attempt(Room(buffers, (words,)), streamed, channels)
+                result = attempt(Room(buffers, words), streamed=streamed, channels=channels)
             except UserError as error:
                 failure = error
                 continue
             if result.onchip_bytes <= budget:
                 return result
+            failure = UserError(f"graph '{graph.name}' needs {result.onchip_bytes} bytes on chip")
     assert failure is not None
     raise failure
 
 
-def _buffer_bytes(
-    graph: Graph, lowered: Lowered, capacities: Sequence[int], word_bytes: int
-) -> int:
-    """Bytes of all buffers where none has to be spared; each has an even number of words."""
+def _buffer_bytes(graph: Graph, work: Placed, capacities: Sequence[int], word_bytes: int) -> int:
+    """Bytes of all buffers, and roughly of their copies, where none has to be spared; each has an
+    even number of words."""
     peaks = allocate(
-        lowered.operations,
-        lowered.storages,
+        [op for op, _ in work.operations],
+        work.storages,
         inputs=graph.inputs,
         outputs=graph.outputs,
         capacities=capacities,
         align=word_bytes,
-        homes={},
+        homes=work.homes(graph.inputs),
     ).peaks
-    return sum(max(1, -(-peak // (2 * word_bytes))) * 2 * word_bytes for peak in peaks)
+    copies = 1 if len(work.sites) == 1 else 2
+    return copies * sum(max(1, -(-peak // (2 * word_bytes))) * 2 * word_bytes for peak in peaks)
+
+
+def _shares(work: Placed, resident: tuple[int, ...], room: int) -> tuple[int, ...]:
+    """Weight words of each core within ``room`` bytes, divided as the weights are."""
+    sizes = [site.word_bytes for site in work.sites]
+    if len(sizes) == 1:
+        return (max(0, room // sizes[0]),)
+    whole = sum(words * size for words, size in zip(resident, sizes, strict=True))
+    share = min(1.0, max(0, room) / max(1, whole))
+    return tuple(int(words * share) for words in resident)
 
 
 def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = True) -> Schedule:
-    """The schedule of ``graph`` on a machine that already exists.
+    """The schedule of ``graph`` on a machine that already exists; tasks go round its cores, two
+    by two.
 
     Without ``fuse`` every task is an operation of its own, so that every tensor is stored.
 
@@ -152,13 +168,20 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = Tr
     UserError
         If the machine's memories are too small for it.
     """
-    sizes = config.rows, config.cols, config.depth, config.lanes, config.element_bytes
-    geometry = Geometry(*sizes)
-    sizes = config.word_bytes, config.axi_bytes, config.weight_bits
+    geometries = tuple(
+        Geometry(core.rows, core.cols, core.depth, core.lanes, core.element_bytes)
+        for core in config.cores
+    )
     wiring = Wiring(config.patterns, config.segment, config.word_bytes)
-    attempt = _planner(graph, lower(graph, geometry, fuse=fuse, wiring=wiring), geometry, *sizes)
+    groups = groups_of(lower(graph, geometries[0], fuse=fuse, wiring=wiring))
+    core = {task: i // 2 % len(geometries) for i, group in enumerate(groups) for task in group}
+    placement = Placement(geometries, core)
+    bits = config.weight_bits
+    work = placed(graph, placement, fuse=fuse, weight_bits=bits, wiring=wiring)
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)
-    schedule = attempt(Room(buffers, (config.weight_words,)), streamed, config.channels)
+    room = Room(buffers, tuple(core.weight_words for core in config.cores))
+    sizes = config.word_bytes, config.axi_bytes
+    schedule = _attempt(graph, work, sizes, room, streamed=streamed, channels=config.channels)
     return replace(schedule, wired=config.patterns)
 
 
@@ -174,13 +197,18 @@ def compile_graph(
     target: Target,
     *,
     geometry: Geometry | None = None,
+    policy: str = "sequential",
     throttled: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Compiled:
-    """Chooses a geometry, unless one is given, and compiles for it.
+    """Chooses cores by a policy, unless a geometry is given, and compiles for them.
 
     Parameters
     ----------
+    geometry
+        Of the only core.
+    policy
+        One of :data:`gen.policy.POLICIES`.
     throttled
         Adds the input with which a bench holds internal streams.
     progress
@@ -189,32 +217,36 @@ def compile_graph(
     Raises
     ------
     UserError
-        If the graph cannot be served within the target.
+        If the graph cannot be served within the target, or by the policy.
     """
     tell = progress or (lambda words: None)
     graph.check()
-    tell("choosing a geometry")
-    shapes = [geometry] if geometry is not None else _shortlist(graph, target)
     best: Compiled | None = None
+    chosen: Placement | None = None
     failure: UserError | None = None
-    for shape in shapes:
+    fixed = Placement.single(graph, geometry) if geometry is not None else None
+    for placement in [fixed] if fixed else placements(graph, target, policy, tell):
         try:
-            schedule = schedule_graph(graph, target, shape)
+            schedule = schedule_graph(graph, target, placement)
         except UserError as error:
             failure = failure or error
             continue
-        tell(f"predicting {shape.rows}x{shape.cols}x{shape.depth}, {shape.lanes} lanes")
+        tell(f"predicting {_shapes(placement)}")
         made = _compiled(graph, target, schedule, throttled)
         if best is None or _better(made, best):
-            best = made
-    if best is not None and best.schedule.streamed:
+            best, chosen = made, placement
+    if best is not None and chosen is not None and best.schedule.streamed:
         tell("looking for less memory that is as fast")
-        best = _leaner(best, throttled)
+        best = _leaner(best, chosen, throttled)
     if best is None:
         tell("looking for a budget that suffices")
-        raise _refusal(graph, target, shapes, failure)
+        raise _refusal(graph, target, policy, failure)
     check(best.schedule)
     return best
+
+
+def _shapes(placement: Placement) -> str:
+    return " + ".join(f"{g.rows}x{g.cols}x{g.depth}, {g.lanes} lanes" for g in placement.geometries)
 
 
 def _compiled(graph: Graph, target: Target, schedule: Schedule, throttled: bool) -> Compiled:
@@ -223,14 +255,14 @@ def _compiled(graph: Graph, target: Target, schedule: Schedule, throttled: bool)
     return Compiled(graph, target, schedule, words, machine, predict(schedule, machine.config))
 
 
-def _leaner(made: Compiled, throttled: bool) -> Compiled:
-    """The same geometry with as much less weight memory, by halves of all memory, as costs less
-    than a thousandth of the cycles."""
+def _leaner(made: Compiled, placement: Placement, throttled: bool) -> Compiled:
+    """The same cores with as much less weight memory, by halves of all memory, as costs less than a
+    thousandth of the cycles."""
     best, target = made, made.target
     while True:
         try:
             target = replace(target, onchip_bytes=best.schedule.onchip_bytes // 2)
-            schedule = schedule_graph(made.graph, target, made.schedule.cores[0].geometry)
+            schedule = schedule_graph(made.graph, target, placement)
         except UserError:
             return best
         less = _compiled(made.graph, made.target, schedule, throttled)
@@ -239,14 +271,12 @@ def _leaner(made: Compiled, throttled: bool) -> Compiled:
         best = less
 
 
-def _refusal(
-    graph: Graph, target: Target, shapes: Sequence[Geometry], failure: UserError | None
-) -> UserError:
+def _refusal(graph: Graph, target: Target, policy: str, failure: UserError | None) -> UserError:
     """What was too small, and what would do."""
     if failure is None:
         few = f"--multipliers {target.multipliers} is too few for an array: 2 would suffice"
         return UserError(few)
-    enough = _sufficient(graph, target, shapes)
+    enough = _sufficient(graph, target, list(islice(placements(graph, target, policy), 2)))
     if enough is None:
         return failure
     return UserError(
@@ -255,15 +285,15 @@ def _refusal(
     )
 
 
-def _sufficient(graph: Graph, target: Target, shapes: Sequence[Geometry]) -> int | None:
-    """The least kilobytes of on-chip memory with which one of the first shapes can be planned, or
-    None where memory is not what is missing."""
+def _sufficient(graph: Graph, target: Target, choices: Sequence[Placement]) -> int | None:
+    """The least kilobytes of on-chip memory with which one of ``choices`` can be planned, or None
+    where memory is not what is missing."""
 
     def serves(kilobytes: int) -> bool:
         budget = replace(target, onchip_bytes=kilobytes * 1024)
-        for shape in shapes[:2]:
+        for placement in choices:
             try:
-                schedule_graph(graph, budget, shape)
+                schedule_graph(graph, budget, placement)
             except UserError:
                 continue
             return True
@@ -283,12 +313,7 @@ def _sufficient(graph: Graph, target: Target, shapes: Sequence[Geometry]) -> int
 
 def _better(made: Compiled, best: Compiled) -> bool:
     """Fewer cycles; but fewer lanes where they cost less than a two-hundredth of the cycles."""
-    ours, theirs = made.schedule.cores[0].geometry.lanes, best.schedule.cores[0].geometry.lanes
+    ours, theirs = (sum(core.geometry.lanes for core in one.schedule.cores) for one in (made, best))
     gain = best.prediction.cycles - made.prediction.cycles
     margin = best.prediction.cycles // 200
     return gain > (margin if ours > theirs else -margin if ours < theirs else 0)
-
-
-def _shortlist(graph: Graph, target: Target) -> list[Geometry]:
-    """The most promising geometries, best first."""
-    return [geometry for _, geometry in candidates(graph, target)[:12]]

@@ -26,7 +26,7 @@ class Machine:
     @staticmethod
     def general(config: Config) -> "Machine":
         """A machine with RAM for schedules and constants, which runs any program that fits."""
-        return Machine(replace(config, loadable=True), word_fields(config))
+        return Machine(config.shared(loadable=True), word_fields(config))
 
     def accelerator(self) -> Accelerator:
         """Its circuit."""

@@ -17,7 +17,7 @@ from .operation import Geometry, Operation, outputs_between
 from .order import group_count, written
 from .schedule import CorePlan, EpilogueTokens, FetchPlan, GatherTokens, Phase, Schedule, SendPlan
 
-__all__ = ["Room", "Site", "completed", "plan"]
+__all__ = ["Room", "Site", "completed", "homes", "plan"]
 
 OUTPUT_PARTS = 4
 """An output leaves in so many transfers, so that its first part need not wait for its last."""
@@ -41,6 +41,11 @@ class Site:
     geometry: Geometry
     weight_bits: int
 
+    @property
+    def word_bytes(self) -> int:
+        """Of a weight word."""
+        return self.geometry.cols * self.geometry.depth * (self.weight_bits // 8)
+
 
 def _progress(needs: Mapping[int, int]) -> tuple[int, int, int]:
     """``(need, step, limit)`` such that ``min(need + step * y, limit)`` is at least ``needs[y]``
@@ -62,6 +67,23 @@ def _progress(needs: Mapping[int, int]) -> tuple[int, int, int]:
             best = (excess, need, step)
     assert best is not None
     return best[1], best[2], limit
+
+
+def homes(placed: Sequence[tuple[Operation, int]], inputs: Sequence[str]) -> dict[str, int]:
+    """The buffer of each storage where there are several cores: that of the core that writes it,
+    or the last, which is that of what is fetched.
+
+    Raises
+    ------
+    UserError
+        If several cores would write one storage.
+    """
+    cores = 1 + max(core for _, core in placed)
+    result = dict.fromkeys(inputs, cores)
+    for op, core in placed:
+        if result.setdefault(op.sink.storage, core) != core:
+            raise UserError(f"task '{op.tasks[0]}' must run on the core of what it joins")
+    return result
 
 
 class _Planner:
@@ -94,7 +116,7 @@ class _Planner:
             outputs=outputs,
             capacities=room.buffers,
             align=word_bytes,
-            homes=self._homes() if len(sites) > 1 else {},
+            homes=homes(placed, inputs) if len(sites) > 1 else {},
         )
         self.constants: list[Constants] = []
         self.constants_at = [0] * len(placed)
@@ -139,14 +161,6 @@ class _Planner:
         lives = self.allocation.lifetimes
         # Count of groups stored, or of beats fetched, at which each word of a lifetime is there.
         self.latest = [np.zeros(life.size // word_bytes, dtype=np.int64) for life in lives]
-
-    def _homes(self) -> dict[str, int]:
-        """Each storage in the buffer of the core that writes it, or of what is fetched."""
-        homes = dict.fromkeys(self.inputs, len(self.sites))
-        for op, core in zip(self.operations, self.core, strict=True):
-            if homes.setdefault(op.sink.storage, core) != core:
-                raise UserError(f"task '{op.tasks[0]}' must run on the core of what it joins")
-        return homes
 
     def _offset(self, region: int, size: int) -> int:
         offset = self.region_bytes[region]

@@ -134,6 +134,7 @@ def quantize(model: str, calibration: str, output: str, fmt: str) -> None:
 @click.option("--channels", type=int, help="AXI channels: 1 (default) or 2, one for weights.")
 @click.option("--board", "board_name", help="Take the budget from a board.")
 @click.option("--memory", help="Schedule and constants in rom (default) or ram.")
+@click.option("--policy", default="sequential", help="sequential (default), dataflow or auto.")
 def compile_model(
     model: str,
     output: str,
@@ -143,8 +144,13 @@ def compile_model(
     channels: int | None,
     board_name: str | None,
     memory: str | None,
+    policy: str,
 ) -> None:
     """Compile MODEL into a new folder.
+
+    \b
+    Policies: sequential, one task after the other on one core; dataflow, each task on a core of its
+    own; auto, the fastest of both and of everything between.
 
     \b
     Example:  intarsia compile model.tflite -o build --multipliers 144
@@ -169,7 +175,7 @@ def compile_model(
     }
     given = {name: value for name, value in options.items() if value is not None}
     with progress() as tell:
-        design = compile_design(model, target, progress=tell, **given)
+        design = compile_design(model, target, policy=policy, progress=tell, **given)
         tell("emitting Verilog")
         design.write(folder)
     schedule = design.schedule

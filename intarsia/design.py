@@ -274,6 +274,7 @@ def compile(
     model: str | os.PathLike[str] | Graph,
     target: Target | None = None,
     *,
+    policy: str = "sequential",
     progress: Progress | None = None,
     **options: Any,
 ) -> Design:
@@ -285,6 +286,9 @@ def compile(
         A ``.tflite`` or ``.onnx`` file, or a graph.
     target
         The budget; by default 144 multipliers and 512 KB.
+    policy
+        ``"sequential"``: one task after the other on one core; ``"dataflow"``: each task on a core
+        of its own; ``"auto"``: whatever of both and of all between is fastest.
     progress
         Called with a few words at every step.
     options
@@ -305,7 +309,7 @@ def compile(
     tell = progress or (lambda words: None)
     tell("reading the model")
     graph = model if isinstance(model, Graph) else load_model(model)
-    compiled = compile_graph(graph, target, progress=progress)
+    compiled = compile_graph(graph, target, policy=policy, progress=progress)
     return Design(graph, target, compiled.schedule, compiled.prediction)
 
 

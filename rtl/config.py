@@ -1,6 +1,6 @@
 """Config: the integers that determine an accelerator's circuit."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 __all__ = [
     "CHANNELS",
@@ -216,6 +216,10 @@ class Config:
             for name in SHARED:
                 if getattr(other, name) != getattr(self, name):
                     raise ValueError(f"{name} must be the same in all cores")
+
+    def shared(self, **changes) -> "Config":
+        """With members of :data:`SHARED` changed, in all cores."""
+        return replace(self, others=tuple(replace(o, **changes) for o in self.others), **changes)
 
     @property
     def cores(self) -> tuple["Config", ...]:

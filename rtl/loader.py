@@ -38,7 +38,7 @@ class Loader(wiring.Component):
         self._widths = dict(widths)
         super().__init__(
             {
-                "select": In(4),
+                "select": In(8),
                 "indexed": In(1),
                 "strobe": In(1),
                 "value": In(32),

@@ -50,7 +50,7 @@ class Registers(wiring.Component):
                 "stalled": In(1),
                 "failed": In(1),
                 "regions": Out(data.ArrayLayout(ADDRESS_BITS, len(register("REGION").words))),
-                "load_select": Out(4),
+                "load_select": Out(8),
                 "load_data": Out(32),
                 "load_indexed": Out(1),
                 "load_strobe": Out(1),

@@ -1,5 +1,6 @@
 """RAM machines that are built once and run hundreds of random graphs."""
 
+from dataclasses import replace
 from functools import cache
 
 from gen.emit import verilog
@@ -46,6 +47,11 @@ _PATTERNS = (
     Pattern(2, 1, 5),
 )
 
+
+def _pair(first: Config, **second) -> Config:
+    return replace(first, others=(replace(first, **second),))
+
+
 MACHINES = {
     # one row, weights with zero points, eight bytes a beat
     "row": Config(
@@ -83,6 +89,14 @@ MACHINES = {
     "segments": Config(
         rows=1, cols=8, depth=9, lanes=8, word_bytes=16, axi_bytes=8,
         patterns=_PATTERNS, segment=40, buffer_words=(256, 256, 256), weight_words=256, **_COMMON,
+    ),
+    # two cores of different shape, which take turns
+    "pair": _pair(
+        Config(
+            rows=1, cols=6, depth=5, lanes=2, word_bytes=8, axi_bytes=8, core_count=2,
+            buffer_words=(384, 384, 384), weight_words=1024, **_COMMON,
+        ),
+        rows=2, cols=4, depth=3, lanes=4, weight_words=640,
     ),
 }  # fmt: skip
 

@@ -24,10 +24,15 @@ QUICK, SLOW = 120, 1500
 
 def _bins(schedule: Schedule) -> set[str]:
     """What a schedule exercises."""
-    g = schedule.cores[0].geometry
     bins = set()
     for phase in schedule.phases:
-        op = phase.operation
+        op, g = phase.operation, schedule.geometry(phase)
+        if phase.core:
+            bins.add("several cores")
+        if phase.gather.producer not in (None, phase.core):
+            bins.add("a core reads what another writes")
+        if any(count for core, count in enumerate(phase.epilogue.stored) if core != phase.core):
+            bins.add("an operand from another core")
         if op.window.pixel_count % g.rows:
             bins.add("partial rows")
         if op.outputs % g.cols:
@@ -82,6 +87,8 @@ WANTED = {
     | {"rows read while others are written", "softmax"},
     "segments": {"strips", "partial strip", "sums of lines", "lines skipped", "several patterns"}
     | {"panels", "blocks of channels", "weights off chip", "segments and lookup"},
+    "pair": {"several cores", "a core reads what another writes", "weights off chip", "softmax"}
+    | {"residual addition", "rows read while others are written", "an operand from another core"},
 }
 
 

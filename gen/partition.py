@@ -1,0 +1,169 @@
+"""Partition: how many cores, of which geometry, and who does what, found by a solver.
+
+A constraint program over a coarse model: a task takes on a core what the core's slowest unit takes
+(:mod:`gen.cost`); tasks of one core follow each other; a task may begin once its
+producers have made the first rows that it reads, and ends after they do. The exact model
+(:mod:`gen.timing`) then judges what is found.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ortools.sat.python import cp_model
+
+from .cost import cycles
+from .geometry import word_bytes_for
+from .graph import Graph
+from .lower import Lowered, lower
+from .operation import Geometry
+from .placement import Placement, groups_of
+from .target import Target
+
+__all__ = ["Costs", "Partition", "costs", "partition"]
+
+SECONDS = 12.0
+"""Deterministic time of the solver for one number of cores, in its own unit."""
+
+COLUMNS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 30, 32, 36, 40, 48, 56, 64)
+DEPTHS = (1, 2, 3, 4, 6, 8, 9, 12, 16, 32)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of each group of tasks on each geometry the cycles; and what must precede what.
+
+    ``lag`` is the share of a producer's cycles after which its consumer may begin, ``tail`` that of
+    the consumer's after the producer has ended. ``beats`` are those of all off-chip transfers.
+    """
+
+    groups: tuple[tuple[str, ...], ...]
+    cycles: Mapping[Geometry, tuple[int, ...]]
+    edges: tuple[tuple[int, int, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A placement, its cycles in the coarse model, and the fewest that any placement on as many
+    cores could have there."""
+
+    placement: Placement
+    cycles: int
+    bound: int
+
+
+def costs(graph: Graph, target: Target, most: int) -> Costs:
+    """The coarse model of ``graph`` on arrays of up to ``most`` multipliers."""
+    shapes = _shapes(graph.element_bytes, most)
+    tables: dict[Geometry, tuple[int, ...]] = {}
+    groups, edges = (), ()
+    for geometry in shapes:
+        lowered = lower(graph, geometry)
+        if not groups:
+            groups = tuple(groups_of(lowered))
+            edges = _edges(lowered, groups)
+        axi_bytes = target.offchip_bytes_per_cycle
+        word_bytes = word_bytes_for(geometry, axi_bytes, lowered.operations)
+        tables[geometry] = tuple(
+            cycles([op for op in lowered.operations if op.tasks[0] in g], geometry, word_bytes)
+            for g in groups
+        )
+    return Costs(groups, tables, edges)
+
+
+def _shapes(element_bytes: int, most: int) -> list[Geometry]:
+    """Arrays of one row; of equal ones that with most lanes that are no more than a word's."""
+    smallest = 1 if element_bytes == 2 else 2
+    found = []
+    for cols in COLUMNS:
+        for depth in DEPTHS:
+            if depth >= smallest and cols * depth <= most:
+                fits = (n for n in (16, 8, 4, 2, 1) if cols % n == 0 and 4 * n <= cols * depth)
+                lanes = cols if cols * element_bytes <= 32 and depth >= 4 else next(fits, 1)
+                found.append(Geometry(1, cols, depth, lanes, element_bytes))
+    return found
+
+
+def _edges(
+    lowered: Lowered, groups: Sequence[tuple[str, ...]]
+) -> tuple[tuple[int, int, float, float], ...]:
+    """Who reads what whom makes, and how soon."""
+    group_of = {task: g for g, tasks in enumerate(groups) for task in tasks}
+    makers: dict[str, int] = {}
+    edges: dict[tuple[int, int], tuple[float, float]] = {}
+    for op in lowered.operations:
+        own, window = group_of[op.tasks[0]], op.window
+        reads = [(window.storage, min(1.0, window.lines / max(1, window.height)))]
+        if op.residual is not None:
+            reads.append((op.residual.place.storage, 1.0))
+        for storage, lag in reads:
+            maker = makers.get(storage)
+            if maker is not None and maker != own:
+                whole = lag if window.height > 1 else 1.0
+                before = edges.get((maker, own), (0.0, 0.0))
+                edges[maker, own] = (max(before[0], whole), max(before[1], whole))
+        makers[op.sink.storage] = own
+    return tuple((a, b, lag, tail) for (a, b), (lag, tail) in sorted(edges.items()))
+
+
+def partition(table: Costs, budget: int, cores: int, *, apart: bool = False) -> Partition | None:
+    """The best placement on ``cores`` cores with ``budget`` multipliers together, or None if there
+    is none; with ``apart``, each group of tasks has a core of its own.
+
+    One worker, a fixed seed and deterministic time: the same answer every time.
+    """
+    groups = range(len(table.groups))
+    shapes = [g for g in table.cycles if g.multipliers <= budget]
+    horizon = sum(max(table.cycles[g][t] for g in shapes) for t in groups) if shapes else 0
+    if not shapes or cores > len(table.groups):
+        return None
+    model = cp_model.CpModel()
+    shape = [[model.new_bool_var(f"s{c}_{i}") for i in range(len(shapes))] for c in range(cores)]
+    for own in shape:
+        model.add_exactly_one(own)
+    model.add(
+        sum(v * g.multipliers for own in shape for v, g in zip(own, shapes, strict=True)) <= budget
+    )
+    on = [[model.new_bool_var(f"o{t}_{c}") for c in range(cores)] for t in groups]
+    starts = [model.new_int_var(0, horizon, f"b{t}") for t in groups]
+    ends = [model.new_int_var(0, horizon, f"e{t}") for t in groups]
+    takes = [model.new_int_var(0, horizon, f"d{t}") for t in groups]
+    for t in groups:
+        model.add_exactly_one(on[t])
+        if apart:
+            model.add(on[t][t] == 1)
+        for c in range(cores):
+            for v, g in zip(shape[c], shapes, strict=True):
+                model.add(takes[t] >= table.cycles[g][t]).only_enforce_if(on[t][c], v)
+        model.add(ends[t] >= starts[t] + takes[t])
+        for earlier in range(t):
+            for c in range(cores):
+                model.add(starts[t] >= ends[earlier]).only_enforce_if(on[t][c], on[earlier][c])
+    for c in range(cores):
+        model.add_at_least_one(on[t][c] for t in groups)
+        # Cores are numbered in the order of their first tasks.
+        for t in groups:
+            if c and not apart:
+                model.add_at_least_one([on[e][c - 1] for e in range(t)] + [on[t][c].negated()])
+    for maker, reader, lag, tail in table.edges:
+        model.add(1000 * (starts[reader] - starts[maker]) >= round(1000 * lag) * takes[maker])
+        model.add(1000 * (ends[reader] - ends[maker]) >= round(1000 * tail) * takes[reader])
+    last = model.new_int_var(0, horizon, "last")
+    model.add_max_equality(last, ends)
+    model.minimize(last)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = 1
+    solver.parameters.max_deterministic_time = SECONDS
+    status = solver.solve(model)
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return None
+    chosen = tuple(
+        next(g for v, g in zip(own, shapes, strict=True) if solver.value(v)) for own in shape
+    )
+    core = {
+        task: next(c for c in range(cores) if solver.value(on[t][c]))
+        for t in groups
+        for task in table.groups[t]
+    }
+    bound = round(solver.best_objective_bound)
+    return Partition(Placement(chosen, core), round(solver.objective_value), bound)

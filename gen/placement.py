@@ -1,0 +1,113 @@
+"""Placement: the cores of an accelerator, and which of them does which task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .constants import weight_bits_of
+from .errors import UserError
+from .graph import Graph
+from .lower import Lowered, lower
+from .lower_segments import FREE, Wiring
+from .operation import Geometry, Operation
+from .plan import Site, homes
+
+__all__ = ["Placed", "Placement", "groups_of", "placed"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Arrays, one per core, and the core of each task that leads an operation."""
+
+    geometries: tuple[Geometry, ...]
+    core: Mapping[str, int]
+
+    @staticmethod
+    def single(graph: Graph, geometry: Geometry) -> "Placement":
+        """Everything on one core."""
+        return Placement((geometry,), {task.name: 0 for task in graph.tasks})
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Operations in order, each with its core; the bytes of each storage; the cores' sites."""
+
+    operations: tuple[tuple[Operation, int], ...]
+    storages: Mapping[str, int]
+    sites: tuple[Site, ...]
+
+    def of(self, core: int) -> list[Operation]:
+        """The operations of a core."""
+        return [op for op, own in self.operations if own == core]
+
+    def homes(self, inputs: Sequence[str]) -> dict[str, int]:
+        """Where storages must lie, see :func:`gen.plan.homes`; anywhere if there is one core."""
+        return homes(self.operations, inputs) if len(self.sites) > 1 else {}
+
+
+def groups_of(lowered: Lowered) -> list[tuple[str, ...]]:
+    """Tasks that lead operations, in order; those that write one storage stay together."""
+    by_sink: dict[str, list[str]] = {}
+    for op in lowered.operations:
+        leads = by_sink.setdefault(op.sink.storage, [])
+        if op.tasks[0] not in leads:
+            leads.append(op.tasks[0])
+    groups: list[set[str]] = []
+    for leads in by_sink.values():
+        joined = set(leads).union(*(group for group in groups if group & set(leads)))
+        groups = [group for group in groups if not group & joined] + [joined]
+    order = {op.tasks[0]: i for i, op in reversed([*enumerate(lowered.operations)])}
+    return sorted(
+        (tuple(sorted(g, key=order.__getitem__)) for g in groups), key=lambda g: order[g[0]]
+    )
+
+
+def placed(
+    graph: Graph,
+    placement: Placement,
+    *,
+    fuse: bool = True,
+    weight_bits: int = 8,
+    wiring: Wiring = FREE,
+) -> Placed:
+    """The operations of ``graph``, each lowered for the array of its core.
+
+    Raises
+    ------
+    UserError
+        If nothing is computed, or cores would lay a tensor out in different ways.
+    """
+    lowered = {g: lower(graph, g, fuse=fuse, wiring=wiring) for g in set(placement.geometries)}
+    order = {task.name: i for i, task in enumerate(graph.tasks)}
+    chosen: list[tuple[Operation, int]] = []
+    storages: dict[str, int] = {}
+    for core, geometry in enumerate(placement.geometries):
+        own = lowered[geometry]
+        kept = [op for op in own.operations if placement.core[op.tasks[0]] == core]
+        chosen += ((op, core) for op in kept)
+        names = {op.sink.storage for op in kept} | {op.window.storage for op in kept}
+        names |= {op.residual.place.storage for op in kept if op.residual}
+        for name in sorted(names):
+            if storages.setdefault(name, own.storages[name]) != own.storages[name]:
+                raise UserError(f"tensor '{name}' would lie differently on two cores")
+    if not chosen:
+        raise UserError(f"graph '{graph.name}' has no task that computes anything")
+    _same_layouts(list(lowered.values()))
+    for name in (*graph.inputs, *graph.outputs):
+        storages.setdefault(name, lowered[placement.geometries[0]].storages[name])
+    chosen.sort(key=lambda pair: order[pair[0].tasks[0]])
+    cores = range(len(placement.geometries))
+    heavy = [weight_bits_of([op for op, own in chosen if own == core]) for core in cores]
+    sites = tuple(
+        Site(geometry, max(weight_bits, bits))
+        for geometry, bits in zip(placement.geometries, heavy, strict=True)
+    )
+    return Placed(tuple(chosen), storages, sites)
+
+
+def _same_layouts(lowered: Sequence[Lowered]) -> None:
+    """Tensors that several cores share must lie alike for all of them."""
+    first = lowered[0].views
+    for other in lowered[1:]:
+        for name, view in other.views.items():
+            if name in first and first[name] != view:
+                raise UserError(f"tensor '{name}' would lie differently on two cores")

@@ -1,0 +1,72 @@
+"""Policies: which placements of a graph's tasks are worth an exact look, best first."""
+
+from collections.abc import Callable, Iterator
+
+from .errors import UserError
+from .geometry import candidates
+from .graph import Graph
+from .partition import Costs, costs, partition
+from .placement import Placement
+from .target import Target
+
+__all__ = ["POLICIES", "placements"]
+
+POLICIES = ("sequential", "dataflow", "auto")
+"""``sequential``: all tasks one after the other on one core with all multipliers. ``dataflow``:
+each task on a core of its own, all at once. ``auto``: both, and whatever lies between."""
+
+SHAPES = 12
+"""Geometries of a single core that are looked at exactly."""
+
+MOST_CORES = 4
+"""More cores than this are only looked at where each task has its own."""
+
+
+def placements(
+    graph: Graph,
+    target: Target,
+    policy: str,
+    progress: Callable[[str], None] = lambda words: None,
+) -> Iterator[Placement]:
+    """The placements that ``policy`` allows and that promise most.
+
+    Raises
+    ------
+    UserError
+        If there is no such policy, or it cannot serve the graph, naming a task.
+    """
+    if policy not in POLICIES:
+        raise UserError(f"--policy must be one of {', '.join(POLICIES)}, not '{policy}'")
+    if policy != "dataflow":
+        progress("choosing a geometry")
+        for _, geometry in candidates(graph, target)[:SHAPES]:
+            yield Placement.single(graph, geometry)
+    if policy != "sequential":
+        progress("weighing arrays")
+        yield from _several(costs(graph, target, target.multipliers), target, policy, progress)
+
+
+def _several(
+    table: Costs, target: Target, policy: str, progress: Callable[[str], None]
+) -> Iterator[Placement]:
+    count, budget = len(table.groups), target.multipliers
+    smallest = min((g.multipliers for g in table.cycles), default=budget + 1)
+    if policy == "dataflow" and count * smallest > budget:
+        left = table.groups[budget // smallest][0]
+        raise UserError(
+            f"--policy dataflow gives each of {count} tasks a core, --multipliers {budget} leaves "
+            f"none for task '{left}'; {count * smallest} would suffice"
+        )
+    for cores in range(2, min(MOST_CORES, count) + 1) if policy == "auto" else ():
+        found = partition(table, budget, cores)
+        if found is not None:
+            gap = 1 - found.bound / max(1, found.cycles)
+            progress(f"{cores} cores: about {found.cycles:,} cycles, {gap:.0%} above the bound")
+            yield found.placement
+    found = partition(table, budget, count, apart=True) if count * smallest <= budget else None
+    if found is not None and count > 1:
+        progress(f"a core for each task: about {found.cycles:,} cycles")
+        yield found.placement
+    elif count == 1 and policy == "dataflow":
+        best = min(table.cycles, key=lambda g: table.cycles[g][0])
+        yield Placement((best,), dict.fromkeys(table.groups[0], 0))
