@@ -104,9 +104,8 @@ class Accelerator(wiring.Component):
 
     def shared(self) -> dict[str, wiring.Component]:
         """Modules that are emitted once and instantiated many times, by their Verilog name."""
-        modules: dict[str, wiring.Component] = {}
+        modules = Tile.shared(*self.config.cores)
         for index, core in enumerate(self.config.cores):
-            modules |= Tile.shared(core, numbered("tile", index))
             modules[numbered("lane", index)] = shared_lane(core)
         return modules
 

@@ -4,7 +4,7 @@ from amaranth import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signa
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import Config
+from .config import Config, numbered
 from .pair import Pair
 
 __all__ = ["Tile", "sum_levels"]
@@ -78,10 +78,12 @@ class Tile(wiring.Component):
         return config.lanes // 2 * 2 if narrow and not config.patterns else 0
 
     @classmethod
-    def shared(cls, config: Config, name: str = "tile") -> dict[str, wiring.Component]:
-        """The tile, called ``name``, and the modules it is made of, by their Verilog names."""
-        modules: dict[str, wiring.Component] = {name: cls(config)}
-        if cls.pairs(config):
+    def shared(cls, *configs: Config) -> dict[str, wiring.Component]:
+        """The tile of each core, and the modules they are made of, by their Verilog names."""
+        modules: dict[str, wiring.Component] = {
+            numbered("tile", index): cls(config) for index, config in enumerate(configs)
+        }
+        if any(map(cls.pairs, configs)):
             modules["pair"] = Pair()
         return modules
 
