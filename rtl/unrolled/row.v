@@ -15,12 +15,21 @@ module intarsia_row #(
   // Extended to the row's width by the assignment, as signed or not.
   wire [WIDTH-1:0] wide_a, wide_b, wide_c;
   generate
-    if (SIGNED_A) assign wide_a = $signed(a) <<< SHIFT_A;
-    else assign wide_a = a << SHIFT_A;
-    if (SIGNED_B) assign wide_b = $signed(b) <<< SHIFT_B;
-    else assign wide_b = b << SHIFT_B;
-    if (SIGNED_C) assign wide_c = $signed(c) <<< SHIFT_C;
-    else assign wide_c = c << SHIFT_C;
+    if (SIGNED_A != 0) begin : signed_a
+      assign wide_a = $signed(a) <<< SHIFT_A;
+    end else begin : natural_a
+      assign wide_a = a << SHIFT_A;
+    end
+    if (SIGNED_B != 0) begin : signed_b
+      assign wide_b = $signed(b) <<< SHIFT_B;
+    end else begin : natural_b
+      assign wide_b = b << SHIFT_B;
+    end
+    if (SIGNED_C != 0) begin : signed_c
+      assign wide_c = $signed(c) <<< SHIFT_C;
+    end else begin : natural_c
+      assign wide_c = c << SHIFT_C;
+    end
   endgenerate
   wire [WIDTH-1:0] low = wide_a | (COUNT > 1 ? wide_b : {WIDTH{1'b0}}) | (COUNT > 2 ? wide_c : {WIDTH{1'b0}});
   generate
@@ -82,12 +91,13 @@ module intarsia_row #(
       end
       for (i = 0; i < CHAINS; i = i + 1) begin : chains
         localparam AT = 4 * i + APART;
-        if (i == 0)
+        if (i == 0) begin : first
           CARRY4 chain (.CI(1'b0), .CYINIT(APART ? majority[0] : 1'b0), .DI(data[AT+3:AT]), .S(select[AT+3:AT]),
                         .O(result[AT+3:AT]), .CO(carry[AT+4:AT+1]));
-        else
+        end else begin : further
           CARRY4 chain (.CI(carry[AT]), .CYINIT(1'b0), .DI(data[AT+3:AT]), .S(select[AT+3:AT]),
                         .O(result[AT+3:AT]), .CO(carry[AT+4:AT+1]));
+        end
       end
       assign y[WIDTH-1:BASE] = result[CELLS-1:0];
 `else
