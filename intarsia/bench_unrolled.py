@@ -18,7 +18,7 @@ from gen.unrolled.generators import alkaid, da4ml
 from gen.unrolled.kernels import KERNELS, Kernel, Numbers, kernel, numbers, replicated, weights
 from gen.unrolled.native import library
 from gen.unrolled.search import search
-from gen.unrolled.stages import stages
+from gen.unrolled.stages import Delay, stages
 from rtl.unrolled.graph import AdderGraph
 from rtl.unrolled.plain import PlainProduct
 from rtl.unrolled.product import ConstantProduct, row_source
@@ -46,7 +46,8 @@ GENERATORS = ("plain", "da4ml", "alkaid", "ours", "ours-10x")
 VECTORS = 200
 _SHARE = 0.95
 """Of our time that is the search's; the rest is for building the graph from what it found."""
-_STAGE_ROWS = 1
+_DELAY, _TARGET = Delay(row=1.0, bit=0.0), 1.0
+"""A row a stage, for the highest clock."""
 _OTHERS = {"da4ml": da4ml, "alkaid": alkaid}
 
 
@@ -142,7 +143,7 @@ def _block(made: AdderGraph, shape: Kernel, flow: str, seconds: float) -> _Made:
     if flow == MODEL:
         return _Made(None, [], whole, seconds)
     routed = flow == "ecp5-fmax"
-    chosen = stages(whole, _STAGE_ROWS) if routed else None
+    chosen = stages(whole, _TARGET, _DELAY) if routed else None
     block: Any = ConstantProduct(whole, stages=chosen, registered=routed)
     return _Made(_wrapped(block, shape), [row_source()], whole, seconds)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gen.emit import component_verilog
 from gen.unrolled.search import search
-from gen.unrolled.stages import stages
+from gen.unrolled.stages import Delay, stages
 from rtl.unrolled.product import ConstantProduct, row_source
 from sim.vectors import run_vectors
 from tests.unrolled.matrices import sparse, vectors
@@ -42,7 +42,7 @@ def test_combinational_product():
 def test_pipelined_product_takes_a_vector_a_cycle():
     matrix, inputs = sparse(12, 9, -128, 127, 0.4, 3), [(-128, 127)] * 12
     graph = search(matrix, inputs, rounds=200)
-    chosen = stages(graph, 1)
+    chosen = stages(graph, 1, Delay(1, 0))
     product = ConstantProduct(graph, stages=chosen, registered=True)
     assert product.latency == max(graph.depths) - 1 + 2
     x = vectors(inputs, 500, 4)

@@ -4,7 +4,7 @@ import pytest
 
 from gen.emit import component_verilog
 from gen.unrolled.search import search
-from gen.unrolled.stages import stages
+from gen.unrolled.stages import Delay, stages
 from rtl.unrolled.product import ConstantProduct, row_source
 from rtl.unrolled.streamed import Streamed
 from sim.cocotb_runner import run_bench
@@ -17,7 +17,7 @@ def test_streamed(rows):
     print(f"seed {seed}")
     matrix, inputs = sparse(8, 5, -128, 127, 0.3, seed), [(-128, 127)] * 8
     graph = search(matrix, inputs, operands=2, rounds=100)
-    chosen = stages(graph, rows) if rows else None
+    chosen = stages(graph, rows, Delay(1, 0)) if rows else None
     product = ConstantProduct(graph, stages=chosen, registered=rows is not None)
     block = Streamed(product)
     lint = "/* verilator lint_off UNOPTFLAT */\n"
