@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 import pytest
 
 from gen.unrolled.search import search
@@ -29,7 +30,7 @@ def longest(made, chosen, delay):
 def test_no_way_is_longer_than_the_target_or_a_row(target, bit):
     made, delay = graph(), Delay(1.0, bit)
     chosen = stages(made, target, delay)
-    ConstantProduct(made, stages=chosen).elaborate(None)
+    ConstantProduct(made, stages=chosen)
     alone = max(
         delay.row + bit * (shape.width - made.base(k))
         for k, shape in enumerate(made.shapes[len(made.inputs) :])
