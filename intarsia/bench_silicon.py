@@ -1,0 +1,182 @@
+"""The benchmark of silicon: what Yosys and nextpnr make of designs, as rows with targets."""
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from constraints.boards import board
+from constraints.synth import area_of, bitstream_of, core_speed_of
+from constraints.top import top
+from gen.emit import component_verilog
+from rtl.config import Config
+from rtl.tile import Tile
+
+from .bench import models
+from .design import Design, compile
+
+__all__ = ["Row", "rows"]
+
+Progress = Callable[[str], None]
+
+BOARD = "ulx3s-85f"
+SIZES: Mapping[str, Any] = {
+    "rows": 1,
+    "word_bytes": 16,
+    "axi_bytes": 16,
+    "buffer_words": (64, 64),
+    "patch_words": 128,
+    "weight_words": 64,
+    "bias_words": 16,
+    "scale_words": 16,
+    "maximum": False,
+}
+"""Of machines of which only the tile is looked at."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: what it is, what it must be, whether it is that, and how it was made.
+
+    ``target`` and ``ok`` are None where a figure is only told.
+    """
+
+    what: str
+    value: float
+    target: str | None
+    ok: bool | None
+    command: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def rows(*, full: bool, progress: Progress | None = None) -> Iterator[Row]:
+    """The rows, one after the other.
+
+    Parameters
+    ----------
+    full
+        With whole accelerators of 256 multipliers, and with place and route, which take many
+        minutes.
+
+    Raises
+    ------
+    UserError
+        If the benchmark models are absent.
+    ToolError
+        If a tool fails.
+    """
+    tell = progress or (lambda words: None)
+    with tempfile.TemporaryDirectory(prefix="intarsia-") as name:
+        folder = Path(name)
+        yield from _tiles(folder, tell)
+        digits = _digits(64, tell)
+        yield _buffers(digits, folder / "buffers", tell)
+        if full:
+            yield from _whole(folder, tell)
+            yield from _routed(digits, folder, tell)
+
+
+def _digits(multipliers: int, tell: Progress) -> Design:
+    data = resources.files("intarsia").joinpath("data").joinpath("digits_int8.onnx")
+    with resources.as_file(data) as model:
+        return compile(model, multipliers=multipliers, progress=tell)
+
+
+def _tile(config: Config) -> str:
+    """Verilog of one tile, as the module that flows expect."""
+    modules = Tile.shared(config)
+    tile = modules.pop("tile")
+    return component_verilog(tile, "accelerator", shared=modules)
+
+
+def _tiles(folder: Path, tell: Progress) -> Iterator[Row]:
+    """Products of a tile by its DSP slices."""
+    narrow = Config(cols=8, depth=9, lanes=8, **SIZES)
+    area = area_of(_tile(narrow), "xcup", folder / "int8", tell).area
+    share = narrow.multipliers / max(1, area.multipliers)
+    command = "yosys synth_xilinx -family xcup of a tile of 8 lanes and depth 9"
+    yield Row("int8 products per DSP48E2 in the arrays", share, "2.0", share == 2.0, command)
+    wide = Config(
+        cols=8,
+        depth=1,
+        lanes=8,
+        element_bytes=2,
+        weight_bits=16,
+        accumulator_bits=48,
+        **SIZES,
+    )
+    place = folder / "int16"
+    area = area_of(_tile(wide), "xc7", place, tell).area
+    share = wide.multipliers / max(1, area.multipliers)
+    command = "yosys synth_xilinx -family xc7 of a tile of 8 lanes and depth 1"
+    yield Row("int16 products per DSP48E1 in the arrays", share, "1.0", share == 1.0, command)
+    cells = json.loads((place / "cells.json").read_text())["design"]["num_cells_by_type"]
+    carries = cells.get("CARRY4", 0)
+    what = "carry cells beside those slices: 0, so every sum is in one"
+    yield Row(what, carries, "0", carries == 0, command)
+
+
+def _buffers(design: Design, folder: Path, tell: Progress) -> Row:
+    """How many of the bits of buffers and weights lie in block RAM."""
+    area_of(design.verilog, "xc7", folder, tell)
+    log = (folder / "synthesis.log").read_text()
+    found = dict(re.findall(r"^mapping memory accelerator\.(\S+) via (\S+)", log, re.MULTILINE))
+    wanted = [name for name in found if re.search(r"bank_\d+$|weights_\d+\.memory$", name)]
+    config = design.machine.config
+    count = 2 * len(config.buffer_words) + sum(core.groups for core in config.cores)
+    blocks = sum(found[name].startswith("$__XILINX_BLOCKRAM") for name in wanted)
+    share = blocks / max(1, count)
+    command = "intarsia synth DIGITS --tool yosys --family xc7"
+    what = "share of on-chip buffers in block RAM"
+    return Row(what, share, "1.0", share == 1.0, command)
+
+
+def _whole(folder: Path, tell: Progress) -> Iterator[Row]:
+    """Whole accelerators of 256 multipliers."""
+    root = models()
+    for name, path, multipliers in (
+        ("AD", "mlperf_tiny/ad/ad01_int8.tflite", 256),
+        ("ResNet-8", "mlperf_tiny/resnet8/resnet8_int8.tflite", 256),
+    ):
+        design = compile(root / path, multipliers=multipliers, progress=tell)
+        must = name == "AD"
+        for family in ("xcup", "xc7"):
+            area = area_of(design.verilog, family, folder / f"{name}-{family}", tell).area
+            command = f"intarsia synth DIR --tool yosys --family {family}"
+            if family == "xcup":
+                value = multipliers / area.multipliers
+                what, target, ok = "int8 products per DSP48E2", ">= 1.6", value >= 1.6
+            else:
+                value = area.luts / multipliers
+                what, target, ok = "LUTs per multiplier, xc7", "<= 60", value <= 60
+            yield Row(
+                f"{what}, whole accelerator for {name}, {multipliers} multipliers",
+                round(value, 3),
+                target if must else None,
+                ok if must else None,
+                command,
+            )
+
+
+def _routed(digits: Design, folder: Path, tell: Progress) -> Iterator[Row]:
+    """The digits on a board, and alone."""
+    one = board(BOARD)
+    whole = top(digits.schedule, one)
+    out = bitstream_of(
+        digits.verilog, whole, one, folder / "board", tell, clock_mhz=whole.clock_hz / 1e6
+    )
+    fmax = out.routes[0].fmax_mhz
+    command = f"intarsia synth DIGITS --tool nextpnr --board {BOARD}"
+    what = "Fmax of the digits with UART shell on ULX3S-85F, bitstream written, MHz"
+    written = out.bitstream is not None and out.bitstream.is_file()
+    yield Row(what, round(fmax, 2), ">= 100", written and fmax >= 100, command)
+    out = core_speed_of(digits.verilog, one.part, one.chip, folder / "core", tell)
+    fmax = out.routes[0].fmax_mhz
+    what = "Fmax of the same accelerator alone, out of context, MHz"
+    yield Row(what, round(fmax, 2), ">= 140", fmax >= 140, f"{command} --core")
