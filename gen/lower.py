@@ -65,7 +65,8 @@ class _Fusion:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, geometry: Geometry, fuse: bool, wiring: Wiring):
+    def __init__(self, graph: Graph, geometry: Geometry, fuse: bool, wiring: Wiring, dense: bool):
+        self.dense = dense
         self.graph, self.geometry, self.fuse = graph, geometry, fuse
         self.wiring = wiring if wiring.suits(geometry) else None
         self.views = dict(views(graph))
@@ -201,7 +202,7 @@ class _Lowering:
         only depthwise convolutions read it and are quicker so."""
         channels, cols = sink.shape[-1], self.geometry.cols
         alike = self._int8 or np.ptp(maker.shift) == 0
-        if self.wiring is None or maker.groups > 1 or channels <= cols or not alike:
+        if self.wiring is None or self.dense or maker.groups > 1 or channels <= cols or not alike:
             return sink
         if sink.storage != output or not sink.dense or output in self.graph.outputs:
             return sink
@@ -421,11 +422,19 @@ def _untangled(lowering: _Lowering, graph: Graph) -> Iterator[Operation]:
         yield op
 
 
-def lower(graph: Graph, geometry: Geometry, *, fuse: bool = True, wiring: Wiring = FREE) -> Lowered:
+def lower(
+    graph: Graph,
+    geometry: Geometry,
+    *,
+    fuse: bool = True,
+    wiring: Wiring = FREE,
+    dense: bool = False,
+) -> Lowered:
     """Operations of ``graph`` for an array of ``geometry``.
 
     With ``fuse``, a product's epilogue takes over the sum, or of int16 the product, with another
     tensor and the table that follow it. ``wiring`` is what segments there may be.
+    With ``dense``, no tensor lies in panels, so that all geometries lay it out alike.
 
     Raises
     ------
@@ -434,7 +443,7 @@ def lower(graph: Graph, geometry: Geometry, *, fuse: bool = True, wiring: Wiring
     """
     if graph.element_bytes != geometry.element_bytes:
         raise ValueError(f"geometry must be for elements of {graph.element_bytes} bytes")
-    lowering = _Lowering(graph, geometry, fuse, wiring)
+    lowering = _Lowering(graph, geometry, fuse, wiring, dense)
     for task in graph.tasks:
         lowering.task(task)
     lowering.operations = list(_untangled(lowering, graph))

@@ -21,7 +21,7 @@ from .target import Target
 
 __all__ = ["Costs", "Partition", "costs", "partition"]
 
-SECONDS = 12.0
+SECONDS = 4.0
 """Deterministic time of the solver for one number of cores, in its own unit."""
 
 COLUMNS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 30, 32, 36, 40, 48, 56, 64)
@@ -57,7 +57,7 @@ def costs(graph: Graph, target: Target, most: int) -> Costs:
     tables: dict[Geometry, tuple[int, ...]] = {}
     groups, edges = (), ()
     for geometry in shapes:
-        lowered = lower(graph, geometry)
+        lowered = lower(graph, geometry, dense=True)
         if not groups:
             groups = tuple(groups_of(lowered))
             edges = _edges(lowered, groups)
@@ -105,6 +105,29 @@ def _edges(
     return tuple((a, b, lag, tail) for (a, b), (lag, tail) in sorted(edges.items()))
 
 
+def _balanced(table: Costs, shapes: Sequence[Geometry], budget: int) -> list[Geometry]:
+    """A shape for each group such that the slowest is as quick as ``budget`` allows: where tasks
+    run as a pipeline, that one decides."""
+    count = len(table.groups)
+    ordered = sorted(shapes, key=lambda g: (g.multipliers, g.lanes))
+
+    def fitting(limit: int) -> list[Geometry | None]:
+        return [
+            next((g for g in ordered if table.cycles[g][t] <= limit), None) for t in range(count)
+        ]
+
+    limits = sorted({n for g in shapes for n in table.cycles[g]})
+    low, high = 0, len(limits) - 1
+    while low < high:
+        middle = (low + high) // 2
+        found = fitting(limits[middle])
+        if None not in found and sum(g.multipliers for g in found if g) <= budget:
+            high = middle
+        else:
+            low = middle + 1
+    return [g for g in fitting(limits[low]) if g is not None]
+
+
 def partition(table: Costs, budget: int, cores: int, *, apart: bool = False) -> Partition | None:
     """The best placement on ``cores`` cores with ``budget`` multipliers together, or None if there
     is none; with ``apart``, each group of tasks has a core of its own.
@@ -147,6 +170,10 @@ def partition(table: Costs, budget: int, cores: int, *, apart: bool = False) -> 
     for maker, reader, lag, tail in table.edges:
         model.add(1000 * (starts[reader] - starts[maker]) >= round(1000 * lag) * takes[maker])
         model.add(1000 * (ends[reader] - ends[maker]) >= round(1000 * tail) * takes[reader])
+    if apart:
+        for own, wanted in zip(shape, _balanced(table, shapes, budget), strict=True):
+            for v, g in zip(own, shapes, strict=True):
+                model.add_hint(v, g == wanted)
     last = model.new_int_var(0, horizon, "last")
     model.add_max_equality(last, ends)
     model.minimize(last)

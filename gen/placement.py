@@ -76,7 +76,11 @@ def placed(
     UserError
         If nothing is computed, or cores would lay a tensor out in different ways.
     """
-    lowered = {g: lower(graph, g, fuse=fuse, wiring=wiring) for g in set(placement.geometries)}
+    several = len(placement.geometries) > 1
+    lowered = {
+        g: lower(graph, g, fuse=fuse, wiring=wiring, dense=several)
+        for g in set(placement.geometries)
+    }
     order = {task.name: i for i, task in enumerate(graph.tasks)}
     chosen: list[tuple[Operation, int]] = []
     storages: dict[str, int] = {}
