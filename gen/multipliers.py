@@ -15,7 +15,7 @@ from .emit import TOP
 __all__ = ["Multipliers", "count"]
 
 ARRAY = "tile"
-"""The module whose products are the array's."""
+"""The module whose products are an array's, numbered for further cores."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def _counted(modules: Mapping[str, Mapping[str, Any]]) -> Multipliers:
             elif kind in modules:
                 a, o = below(kind)
                 array, other = array + number * a, other + number * o
-        return (other + array, 0) if module == ARRAY else (array, other)
+        tile = module.rstrip("0123456789") == ARRAY
+        return (other + array, 0) if tile else (array, other)
 
     return Multipliers(*below(TOP))

@@ -19,7 +19,7 @@ from .operation import Geometry
 from .placement import Placement, groups_of
 from .target import Target
 
-__all__ = ["Costs", "Partition", "costs", "partition"]
+__all__ = ["Costs", "Partition", "bound", "costs", "partition"]
 
 SECONDS = 4.0
 """Deterministic time of the solver for one number of cores, in its own unit."""
@@ -194,3 +194,21 @@ def partition(table: Costs, budget: int, cores: int, *, apart: bool = False) -> 
     }
     bound = round(solver.best_objective_bound)
     return Partition(Placement(chosen, core), round(solver.objective_value), bound)
+
+
+def bound(graph: Graph, target: Target) -> int:
+    """The fewest cycles that any machine with a core for each group of tasks could take: each does
+    a product per multiplier and cycle, and none waits longer than for what it reads."""
+    lowered = lower(graph, Geometry(1, 1, 2, 1, graph.element_bytes), dense=True)
+    groups = tuple(groups_of(lowered))
+    macs = [sum(op.macs for op in lowered.operations if op.tasks[0] in g) for g in groups]
+    most = target.multipliers
+    shares = {*range(1, 33), *range(34, 65, 2), *range(68, 1 + most, 4)}
+    ideal = {
+        Geometry(1, n, 1, 1): tuple(-(-count // n) for count in macs)
+        for n in sorted(shares)
+        if n <= most
+    }
+    table = Costs(groups, ideal, _edges(lowered, groups))
+    found = partition(table, most, len(groups), apart=True)
+    return found.bound if found is not None else 0

@@ -9,17 +9,20 @@ import click
 
 from gen.errors import UserError
 
+from .cli_intar import intar
+
 __all__ = ["Bench", "unrolled"]
 
 
 class Bench(click.Command):
-    """``intarsia bench``, whose benchmark ``unrolled`` has options of its own."""
+    """``intarsia bench``, of which some benchmarks have options of their own."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> click.Context:
-        if args[:1] == ["unrolled"]:
-            return unrolled.make_context(f"{info_name} unrolled", args[1:], parent, **extra)
+        own = {"unrolled": unrolled, "intar": intar}
+        if args[:1] and args[0] in own:
+            return own[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 

@@ -1,0 +1,139 @@
+"""``intarsia bench intar``: InTAR's kernels and MobileNet under the three policies, in RTL."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from examples.intar import KERNELS
+from gen.errors import UserError
+from gen.graph import Graph
+from gen.multipliers import count
+from gen.partition import bound
+from gen.policy import POLICIES
+from gen.schedule import Phase, Schedule
+from gen.target import Target
+from gen.timing import Prediction, Span
+from rtl.config import numbered
+
+from .bench import roofline
+from .design import Design, compile
+
+__all__ = ["POINTS", "bench"]
+
+Row = dict[str, Any]
+
+MULTIPLIERS = {"attention": 32, "ffn": 32, "cnn": 432, "vae": 144, "gating": 96, "mobilenet": 144}
+
+POINTS = {"A": Target(onchip_bytes=4 << 20, offchip_bytes_per_cycle=64)}
+"""Budgets of memory: A has what every kernel needs."""
+
+
+def _cores(schedule: Schedule, prediction: Prediction) -> list[list[tuple[Phase, Span]]]:
+    """Per core its phases, and when its array works on each."""
+    spans = {(span.unit, span.index): span for span in prediction.spans}
+    return [
+        [(p, spans[numbered("core", core), i]) for i, p in enumerate(schedule.phases_of(core))]
+        for core in range(len(schedule.cores))
+    ]
+
+
+def _way(phase: Phase) -> tuple[Any, ...]:
+    """How a core works on a phase: whence operands come, and in which order."""
+    op = phase.operation
+    patterns = op.window.segments.patterns if op.window.segments else None
+    return patterns, op.stationary, op.maximum, op.weights is None, op.softmax is None
+
+
+def _reconfiguration(schedule: Schedule, prediction: Prediction) -> dict[str, Any]:
+    """Cycles between a core's phases, changes of how it works, and cycles outside any phase."""
+    gaps: list[int] = []
+    changes = idle = 0
+    for phases in _cores(schedule, prediction):
+        for (before, first), (after, second) in pairwise(phases):
+            gaps.append(second.first - first.last - 1)
+            changes += _way(before) != _way(after)
+        idle += prediction.cycles - sum(span.last - span.first + 1 for _, span in phases)
+    return {
+        "pattern_changes": changes,
+        "gap_cycles": {"median": median(gaps) if gaps else 0, "maximum": max(gaps, default=0)},
+        "idle_cycles": idle,
+    }
+
+
+def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], None]) -> Row:
+    graph: Graph = kernel.graph
+    target = replace(POINTS[point], multipliers=MULTIPLIERS[name])
+    started = time.perf_counter()
+    design: Design = compile(graph, target, policy=policy, progress=tell)
+    source = design.verilog
+    compiled = time.perf_counter()
+    simulation = design.simulate(kernel.inputs, progress=tell)
+    tell("counting multipliers")
+    cells = count(source)
+    run, schedule = simulation.runs[0], design.schedule
+    limit = roofline(design)
+    best = bound(graph, target) if policy == "dataflow" else limit
+    return {
+        "kernel": name,
+        "policy": policy,
+        "point": point,
+        "cores": [
+            f"{g.rows}x{g.cols}x{g.depth}" for g in (core.geometry for core in schedule.cores)
+        ],
+        "multipliers": sum(core.geometry.multipliers for core in schedule.cores),
+        "multipliers_other": cells.other,
+        "macs": graph.macs(),
+        "roofline_cycles": limit,
+        "bound_cycles": max(best, limit),
+        "predicted_cycles": design.prediction.cycles,
+        "cycles": run.cycles,
+        "efficiency": round(limit / run.cycles, 4),
+        "offchip_bytes": (run.read_beats + run.write_beats) * schedule.axi_bytes,
+        "onchip_bytes": schedule.onchip_bytes,
+        "connections": len(design.machine.config.links),
+        **_reconfiguration(schedule, design.prediction),
+        "mismatches": simulation.mismatches,
+        "seconds_compile": round(compiled - started, 1),
+        "seconds_build": round(simulation.seconds_build, 1),
+        "seconds_simulate": round(simulation.seconds_simulate, 1),
+    }
+
+
+def bench(
+    *,
+    full: bool,
+    kernels: Sequence[str] = (),
+    policies: Sequence[str] = (),
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[Row]:
+    """A row for each kernel and policy; every output value is compared with golden.
+
+    Parameters
+    ----------
+    full
+        The published shapes; otherwise small ones.
+    kernels, policies
+        Which; all by default.
+
+    Raises
+    ------
+    UserError
+        If there is no such kernel or policy, or it cannot be served.
+    """
+    for given, known, what in ((kernels, KERNELS, "kernel"), (policies, POLICIES, "policy")):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise UserError(f"--{what} must be one of {', '.join(known)}, not '{unknown[0]}'")
+    tell = progress or (lambda words: None)
+    for name in kernels or tuple(MULTIPLIERS):
+        tell(f"{name}: data")
+        kernel = KERNELS[name](scale="full" if full else "small", seed=1)
+        for policy in policies or POLICIES:
+
+            def told(words: str, about: str = f"{name}, {policy}") -> None:
+                tell(f"{about}: {words}")
+
+            yield _row(name, policy, "A", kernel, told)

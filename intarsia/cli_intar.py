@@ -1,0 +1,60 @@
+"""The command ``intarsia bench intar``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gen.errors import UserError
+
+__all__ = ["intar"]
+
+SHOWN = (
+    *("kernel", "policy", "multipliers", "multipliers_other", "bound_cycles", "predicted_cycles"),
+    *("cycles", "efficiency", "onchip_bytes", "mismatches"),
+)
+
+
+@click.command()
+@click.option("--full", is_flag=True, help="The published shapes, which take hours in RTL.")
+@click.option("--kernel", "kernels", multiple=True, help="attention, ffn, cnn, vae, gating, ...")
+@click.option("--policy", "policies", multiple=True, help="sequential, dataflow, auto.")
+@click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
+@click.pass_context
+def intar(
+    context: click.Context,
+    full: bool,
+    kernels: tuple[str, ...],
+    policies: tuple[str, ...],
+    json_path: str | None,
+) -> None:
+    """Measure InTAR's kernels and MobileNet under each policy, in RTL.
+
+    \b
+    Example:  intarsia bench intar --kernel ffn --full
+              intarsia bench intar --json rows.json
+    A file of rows grows with every design, so what is interrupted is not lost. Status 1 if an
+    output differs.
+    """
+    from .bench_intar import bench
+    from .terminal import progress, say, show
+
+    if json_path is not None and not Path(json_path).absolute().parent.is_dir():
+        raise UserError(f"--json '{json_path}' lies in a folder that does not exist")
+    rows: list[dict[str, Any]] = []
+    with progress() as tell:
+        for row in bench(full=full, kernels=kernels, policies=policies, progress=tell):
+            rows.append(row)
+            if json_path is not None:
+                Path(json_path).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    headings = tuple(name if name in ("kernel", "policy") else f">{name}" for name in SHOWN)
+    show("kernels in RTL", headings, [tuple(row[name] for name in SHOWN) for row in rows])
+    for row in rows:
+        gap = row["gap_cycles"]
+        say(
+            f"{row['kernel']}, {row['policy']}: {' + '.join(row['cores'])}, "
+            f"{row['pattern_changes']} changes of pattern, gaps {gap['median']:g} (median) and "
+            f"{gap['maximum']} (most) cycles"
+        )
+    context.exit(1 if any(row["mismatches"] for row in rows) else 0)

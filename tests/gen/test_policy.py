@@ -1,0 +1,89 @@
+"""Policies: what they allow, what they choose, and what they refuse."""
+
+from dataclasses import replace
+
+import pytest
+
+from examples.intar import KERNELS
+from gen.check import check
+from gen.compile import Compiled, compile_graph
+from gen.errors import UserError
+from gen.partition import bound, costs, partition
+from gen.target import Target
+
+POINT_A = Target(onchip_bytes=4 << 20, offchip_bytes_per_cycle=64)
+
+
+def _compiled(name: str, policy: str, multipliers: int) -> Compiled:
+    graph = KERNELS[name](scale="small", seed=1).graph
+    return compile_graph(graph, replace(POINT_A, multipliers=multipliers), policy=policy)
+
+
+@pytest.mark.parametrize(("name", "multipliers"), [("ffn", 32), ("vae", 144)])
+def test_auto_is_no_slower_than_either_of_the_others(name, multipliers):
+    cycles = {
+        policy: _compiled(name, policy, multipliers).prediction.cycles
+        for policy in ("sequential", "dataflow", "auto")
+    }
+    assert cycles["auto"] <= min(cycles.values())
+
+
+def test_dataflow_gives_every_task_a_core_and_keeps_the_budget():
+    compiled = _compiled("ffn", "dataflow", 32)
+    assert [phase.core for phase in compiled.schedule.phases] == [0, 1, 2]
+    assert sum(core.geometry.multipliers for core in compiled.schedule.cores) <= 32
+    assert len({life.buffer for life in compiled.schedule.lifetimes}) == 4
+
+
+def test_no_dataflow_is_quicker_than_its_bound():
+    compiled = _compiled("ffn", "dataflow", 32)
+    assert bound(compiled.graph, compiled.target) <= compiled.prediction.cycles
+
+
+def test_the_solver_gives_the_same_answer_every_time():
+    graph = KERNELS["vae"](scale="small", seed=1).graph
+    table = costs(graph, POINT_A, 144)
+    assert partition(table, 144, 2) == partition(table, 144, 2)
+
+
+def test_more_cores_than_tasks_are_no_placement():
+    graph = KERNELS["ffn"](scale="small", seed=1).graph
+    assert partition(costs(graph, POINT_A, 32), 32, 4) is None
+
+
+def test_dataflow_with_more_tasks_than_multipliers_names_a_task_and_what_would_do():
+    with pytest.raises(UserError, match=r"none for task 'f3'; 3 would suffice"):
+        _compiled("ffn", "dataflow", 2)
+
+
+def test_an_unknown_policy_is_told():
+    with pytest.raises(UserError, match="must be one of sequential, dataflow, auto, not 'best'"):
+        _compiled("ffn", "best", 32)
+
+
+def _broken(compiled: Compiled, index: int, **changes) -> None:
+    phases = list(compiled.schedule.phases)
+    phases[index] = replace(phases[index], **changes)
+    check(replace(compiled.schedule, phases=tuple(phases)))
+
+
+def test_waiting_for_the_wrong_core_is_refused():
+    compiled = _compiled("ffn", "dataflow", 32)
+    tokens = compiled.schedule.phases[2].gather
+    with pytest.raises(UserError, match="phase 'f3', gather: waits for the wrong producer"):
+        _broken(compiled, 2, gather=replace(tokens, producer=0))
+
+
+def test_a_core_that_reads_another_s_rows_too_early_is_refused():
+    compiled = _compiled("ffn", "dataflow", 32)
+    tokens = compiled.schedule.phases[1].gather
+    with pytest.raises(UserError, match="phase 'f2', gather: reads row"):
+        _broken(compiled, 1, gather=replace(tokens, limit=tokens.limit - 1))
+
+
+def test_a_core_that_waits_for_what_another_never_makes_is_refused():
+    compiled = _compiled("ffn", "dataflow", 32)
+    tokens = compiled.schedule.phases[1].epilogue
+    never = tuple(n + 10_000 for n in tokens.gathered)
+    with pytest.raises(UserError, match="phase 'f2', epilogue: waits for words"):
+        _broken(compiled, 1, epilogue=replace(tokens, gathered=never))
