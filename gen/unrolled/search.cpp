@@ -93,13 +93,22 @@ class Search {
 
   // -- prices ------------------------------------------------------------------------------------
 
+  int cap(int d) const {  // the bits of a definition that any user reads
+    if (limit == 64 || is_output(d)) return limit;
+    int least = limit;
+    for (auto [e, n] : uses[d])
+      for (const Term& t : definitions[e].terms)
+        if (t.node == d) least = std::min(least, t.shift);
+    return limit - (uses[d].empty() ? 0 : least);
+  }
+
   Item item(const Term& t) const {
     i64 a = lo[t.node] * (i64(1) << t.shift), b = hi[t.node] * (i64(1) << t.shift);
     if (t.sign < 0) std::swap(a, b), a = -a, b = -b;
     return {t.shift, std::min(limit, bits_of(a, b)), a, b};
   }
 
-  int row(const Item* in, int count, Item& out) const {  // price of one row
+  int row(const Item* in, int count, Item& out, int most) const {  // price of one row
     out = {in[0].low, 0, in[0].lo, in[0].hi};
     int second = 1 << 20, widest = in[0].top;
     bool natural = in[0].lo >= 0;
@@ -110,18 +119,19 @@ class Search {
       widest = std::max(widest, in[i].top);
       natural &= in[i].lo >= 0;
     }
-    out.top = std::min(limit, bits_of(out.lo, out.hi));
+    out.top = std::min(most, bits_of(out.lo, out.hi));
     int carry = natural && out.top > widest + count - 2;
     return std::max(0, out.top - second - carry);
   }
 
-  int price(const Terms& terms, Terms* order = nullptr, std::vector<Row>* rows = nullptr) const {
+  int price(const Terms& terms, int most, Terms* order = nullptr, std::vector<Row>* rows = nullptr) const {
     static thread_local std::vector<Item> items;
     static thread_local std::vector<Term> names;
     items.clear(), names.clear();
     for (const Term& t : terms) {
       Item one = item(t);
-      if (one.low >= limit) continue;
+      if (one.low >= most) continue;
+      one.top = std::min(one.top, most);
       size_t at = items.size();
       while (at && (items[at - 1].top > one.top || (items[at - 1].top == one.top && items[at - 1].low > one.low))) at--;
       items.insert(items.begin() + at, one);
@@ -133,7 +143,7 @@ class Search {
       size_t left = items.size() - first;
       int count = arity == 2 || left % 2 == 0 ? 2 : 3;
       Item result;
-      sum += row(&items[first], count, result);
+      sum += row(&items[first], count, result, most);
       Term name{0, 0, 1};
       if (rows) {
         Row r{{}, count};
@@ -205,10 +215,22 @@ class Search {
     Definition& def = definitions[d];
     for (const Term& t : def.terms) use(t.node, d, -1);
     for (const Term& t : terms) use(t.node, d, +1);
-    total -= def.price;
+    Terms old = std::move(def.terms);
     def.terms = std::move(terms);
-    def.price = price(def.terms);
-    total += def.price;
+    reprice(d);
+    if (limit < 64) {  // what it reads of its operands may be other bits now
+      for (const Term& t : old) reprice(t.node);
+      for (const Term& t : definitions[d].terms) reprice(t.node);
+    }
+  }
+
+  void reprice(int d) {
+    if (d < inputs) return;
+    int now_price = price(definitions[d].terms, cap(d));
+    if (now_price == definitions[d].price) return;
+    save(d);
+    total += now_price - definitions[d].price;
+    definitions[d].price = now_price;
   }
 
   int create(const Terms& terms) {
@@ -391,12 +413,14 @@ class Search {
         a += one.lo, b += one.hi;
       }
       lo.push_back(a), hi.push_back(b);
-      delta = price(pattern);
+      int least = limit;
+      for (const Place& p : found) least = std::min(least, p.shift);
+      delta = price(pattern, limit == 64 ? limit : limit - least);
     }
     for (size_t begin = 0, end; begin < found.size(); begin = end) {
       for (end = begin; end < found.size() && found[end].definition == found[begin].definition;) end++;
       int d = found[begin].definition;
-      delta += price(replaced(d, found, begin, end, trial)) - definitions[d].price;
+      delta += price(replaced(d, found, begin, end, trial), cap(d)) - definitions[d].price;
       if (delta > 4000) break;
     }
     if (node < 0) lo.pop_back(), hi.pop_back();
@@ -478,7 +502,7 @@ class Search {
     auto value = [&](u64 k, int n) {
       if (n < 2) return -1.0;
       Item in[2] = {item(pair_of(k)[0]), item(pair_of(k)[1])}, out;
-      double p = row(in, 2, out);
+      double p = row(in, 2, out, limit);
       return arity == 3 ? (n * 0.5 - 0.75) * (p + 1) : (n - 1) * p + 0.5 * n;
     };
     auto count = [&](int d, int delta, const Term* one, bool push) {
@@ -538,7 +562,7 @@ class Search {
     for (int d = inputs; d < int(definitions.size()); d++)
       if (definitions[d].alive) {
         total -= definitions[d].price;
-        definitions[d].price = price(definitions[d].terms);
+        definitions[d].price = price(definitions[d].terms, cap(d));
         total += definitions[d].price;
       }
     commit();
@@ -713,19 +737,26 @@ int intarsia_search(int inputs, int outputs, const std::int32_t* matrix, const i
   statistics[4] = double(s.total), statistics[5] = double(s.rounds);
   // Rows in the order of their use.
   std::vector<int> index(s.definitions.size(), -1);
-  std::vector<int> sign(s.definitions.size(), 1);
+  std::vector<int> sign(s.definitions.size(), 1), offset(s.definitions.size(), 0);
+  std::vector<char> done(s.definitions.size(), 0);
   int made = 0;
   bool fits = true;
   auto emit = [&](auto&& self, int d) -> Term {
-    const Terms& terms = s.definitions[d].terms;
-    for (const Term& t : terms)
-      if (t.node >= inputs && index[t.node] < 0) {
+    // Where upper bits are dropped, nothing or one operand may remain of a node.
+    Terms terms;
+    for (Term t : s.definitions[d].terms) {
+      if (t.shift >= s.cap(d)) continue;
+      if (t.node >= inputs && !done[t.node]) {
         Term r = self(self, t.node);
-        index[t.node] = r.node, sign[t.node] = r.sign;
+        done[t.node] = true, index[t.node] = r.node, sign[t.node] = r.sign, offset[t.node] = r.shift;
       }
+      if (t.node >= inputs && index[t.node] < 0) continue;
+      if (t.node >= inputs) t.shift += offset[t.node];
+      terms.push_back(t);
+    }
     std::vector<Row> tree;
     Terms last;
-    s.price(terms, &last, &tree);
+    s.price(terms, s.cap(d), &last, &tree);
     if (last.empty()) return {-1, 0, 1};
     // Signs: a row may be made as it is or negated, as its parent likes. A row with three negated
     // operands cannot be built, and one whose lowest operand is negated pays for what lies below
