@@ -9,7 +9,7 @@ from typing import Any
 
 from examples.intar import KERNELS
 from gen.errors import UserError
-from gen.graph import Graph
+from gen.graph import Conv, ConvTranspose, Graph, MatMul
 from gen.multipliers import count
 from gen.partition import bound
 from gen.policy import POLICIES
@@ -18,7 +18,6 @@ from gen.target import Target
 from gen.timing import Prediction, Span
 from rtl.config import numbered
 
-from .bench import roofline
 from .design import Design, compile
 
 __all__ = ["POINTS", "bench"]
@@ -29,6 +28,18 @@ MULTIPLIERS = {"attention": 32, "ffn": 32, "cnn": 432, "vae": 144, "gating": 96,
 
 POINTS = {"A": Target(onchip_bytes=4 << 20, offchip_bytes_per_cycle=64)}
 """Budgets of memory: A has what every kernel needs."""
+
+
+def _roofline(design: Design) -> int:
+    """The fewest cycles: products by multipliers, or what must pass the channel by its width:
+    inputs, outputs and, where they are streamed, weights; biases may all be equal."""
+    graph, target = design.graph, design.target
+    moved = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
+    if design.schedule.streamed:
+        heavy = (task for task in graph.tasks if isinstance(task, Conv | ConvTranspose | MatMul))
+        moved += sum(task.weights.size * graph.element_bytes for task in heavy)
+    work = -(-graph.macs() // target.multipliers)
+    return max(work, -(-moved // target.offchip_bytes_per_cycle))
 
 
 def _cores(schedule: Schedule, prediction: Prediction) -> list[list[tuple[Phase, Span]]]:
@@ -74,7 +85,7 @@ def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], 
     tell("counting multipliers")
     cells = count(source)
     run, schedule = simulation.runs[0], design.schedule
-    limit = roofline(design)
+    limit = _roofline(design)
     best = bound(graph, target) if policy == "dataflow" else limit
     return {
         "kernel": name,
@@ -96,6 +107,11 @@ def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], 
         "connections": len(design.machine.config.links),
         **_reconfiguration(schedule, design.prediction),
         "mismatches": simulation.mismatches,
+        "phases": [
+            {"core": core, "task": p.operation.tasks[0], "first": span.first, "last": span.last}
+            for core, phases in enumerate(_cores(schedule, design.prediction))
+            for p, span in phases
+        ],
         "seconds_compile": round(compiled - started, 1),
         "seconds_build": round(simulation.seconds_build, 1),
         "seconds_simulate": round(simulation.seconds_simulate, 1),
@@ -110,6 +126,8 @@ def bench(
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Row]:
     """A row for each kernel and policy; every output value is compared with golden.
+
+    ``phases`` say when a core's array works on which task, as predicted.
 
     Parameters
     ----------

@@ -21,6 +21,7 @@ SHOWN = (
 @click.option("--kernel", "kernels", multiple=True, help="attention, ffn, cnn, vae, gating, ...")
 @click.option("--policy", "policies", multiple=True, help="sequential, dataflow, auto.")
 @click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
+@click.option("--plots", type=click.Path(), help="Draw each kernel's schedules into this folder.")
 @click.pass_context
 def intar(
     context: click.Context,
@@ -28,6 +29,7 @@ def intar(
     kernels: tuple[str, ...],
     policies: tuple[str, ...],
     json_path: str | None,
+    plots: str | None,
 ) -> None:
     """Measure InTAR's kernels and MobileNet under each policy, in RTL.
 
@@ -57,4 +59,9 @@ def intar(
             f"{row['pattern_changes']} changes of pattern, gaps {gap['median']:g} (median) and "
             f"{gap['maximum']} (most) cycles"
         )
+    if plots is not None:
+        from .intar_plots import plot
+
+        for path in plot(rows, Path(plots)):
+            say(f"wrote {path}")
     context.exit(1 if any(row["mismatches"] for row in rows) else 0)
