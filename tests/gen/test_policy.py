@@ -3,13 +3,17 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from examples.intar import KERNELS
 from gen.check import check
 from gen.compile import Compiled, compile_graph
 from gen.errors import UserError
 from gen.partition import bound, costs, partition
+from gen.policy import POLICIES
 from gen.target import Target
+from tests.random_graphs import graphs
 
 POINT_A = Target(onchip_bytes=4 << 20, offchip_bytes_per_cycle=64)
 
@@ -87,3 +91,22 @@ def test_a_core_that_waits_for_what_another_never_makes_is_refused():
     never = tuple(n + 10_000 for n in tokens.gathered)
     with pytest.raises(UserError, match="phase 'f2', epilogue: waits for words"):
         _broken(compiled, 1, epilogue=replace(tokens, gathered=never))
+
+
+@settings(max_examples=30, deadline=None, database=None, derandomize=True)
+@given(graphs(most=5), st.integers(8, 24), st.sampled_from([16, 64, 512]))
+def test_any_graph_under_any_policy_keeps_the_rules_and_auto_is_never_slower(
+    graph, multipliers, kilobytes
+):
+    target = Target(multipliers, kilobytes * 1024)
+    cycles = {}
+    for policy in POLICIES:
+        try:
+            compiled = compile_graph(graph, target, policy=policy)
+        except UserError:
+            assert policy == "dataflow"
+            continue
+        check(compiled.schedule)
+        assert sum(core.geometry.multipliers for core in compiled.schedule.cores) <= multipliers
+        cycles[policy] = compiled.prediction.cycles
+    assert cycles["auto"] <= min(cycles.values())
