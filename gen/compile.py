@@ -233,7 +233,7 @@ def compile_graph(
             continue
         tell(f"predicting {_shapes(placement)}")
         made = _compiled(graph, target, schedule, throttled)
-        if best is None or _better(made, best):
+        if best is None or _better(made, best, policy):
             best, chosen = made, placement
     if best is not None and chosen is not None and best.schedule.streamed:
         tell("looking for less memory that is as fast")
@@ -311,9 +311,12 @@ def _sufficient(graph: Graph, target: Target, choices: Sequence[Placement]) -> i
     return high
 
 
-def _better(made: Compiled, best: Compiled) -> bool:
-    """Fewer cycles; but fewer lanes where they cost less than a two-hundredth of the cycles."""
-    ours, theirs = (sum(core.geometry.lanes for core in one.schedule.cores) for one in (made, best))
+def _better(made: Compiled, best: Compiled, policy: str) -> bool:
+    """Fewer cycles; but with ``sequential``, fewer lanes where they cost less than a two-hundredth
+    of the cycles."""
     gain = best.prediction.cycles - made.prediction.cycles
+    if policy != "sequential":
+        return gain > 0
+    ours, theirs = (sum(core.geometry.lanes for core in one.schedule.cores) for one in (made, best))
     margin = best.prediction.cycles // 200
     return gain > (margin if ours > theirs else -margin if ours < theirs else 0)

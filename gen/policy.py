@@ -67,6 +67,6 @@ def _several(
     if found is not None and count > 1:
         progress(f"a core for each task: about {found.cycles:,} cycles")
         yield found.placement
-    elif count == 1 and policy == "dataflow":
+    elif count == 1:
         best = min(table.cycles, key=lambda g: table.cycles[g][0])
         yield Placement((best,), dict.fromkeys(table.groups[0], 0))

@@ -104,7 +104,8 @@ def test_any_graph_under_any_policy_keeps_the_rules_and_auto_is_never_slower(
         try:
             compiled = compile_graph(graph, target, policy=policy)
         except UserError:
-            assert policy == "dataflow"
+            if policy != "dataflow":
+                raise
             continue
         check(compiled.schedule)
         assert sum(core.geometry.multipliers for core in compiled.schedule.cores) <= multipliers
