@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from rtl.config import TENSORS
+from rtl.config import CONSTANTS, TENSORS
+from rtl.fetch import WEIGHTS
 
 from .errors import UserError
 from .order import group_starts, written
 from .plan import completed
-from .schedule import Phase, Schedule
+from .schedule import SPILLS, Phase, Schedule
 
 __all__ = ["check"]
 
@@ -167,6 +168,25 @@ def _writer(schedule: Schedule, life: int) -> int:
     return next((p.core for p in schedule.phases if p.sink == life), -1)
 
 
+def _factors(schedule: Schedule) -> None:
+    """Weights that the machine has made itself have left the chip before they come back."""
+    axi = schedule.axi_bytes
+    for fetch in schedule.fetches[CONSTANTS]:
+        if fetch.target != WEIGHTS or fetch.region != SPILLS:
+            continue
+        sent = [
+            number
+            for number, send in enumerate(schedule.sends, start=1)
+            if send.region == SPILLS
+            and send.offset < fetch.offset + fetch.beats * axi
+            and fetch.offset < send.offset + send.beats * axi
+        ]
+        if not sent:
+            _fail(None, "fetch", f"'{fetch.name}' takes weights that nothing has sent")
+        if fetch.sent < max(sent):
+            _fail(None, "fetch", f"'{fetch.name}' takes its weights before they have left")
+
+
 def check(schedule: Schedule) -> None:
     """Raise :class:`UserError` naming the phase and the unit that break a rule.
 
@@ -179,3 +199,4 @@ def check(schedule: Schedule) -> None:
     _within(schedule)
     _uses(schedule)
     _order(schedule)
+    _factors(schedule)

@@ -99,7 +99,8 @@ def schedule_graph(graph: Graph, target: Target, placement: Placement) -> Schedu
         for core, site in enumerate(work.sites)
     )
     weights = sum(n * site.word_bytes for n, site in zip(resident, work.sites, strict=True))
-    may_stay = weights <= MOST_RESIDENT * budget
+    computed = any(op.factor is not None for op, _ in work.operations)
+    may_stay = not computed and weights <= MOST_RESIDENT * budget
     failure: UserError | None = None
     cores = len(work.sites)
     for count in (BUFFERS, BUFFERS + 1) if cores == 1 else (cores + 1,):
@@ -118,7 +119,7 @@ def schedule_graph(graph: Graph, target: Target, placement: Placement) -> Schedu
             if min(words) < 1 or buffers[0] < word_bytes:
                 continue
             try:
-                streamed = words != resident
+                streamed = computed or words != resident
                 channels = target.channels if streamed else 1
                 result = attempt(Room(buffers, words), streamed=streamed, channels=channels)
             except UserError as error:

@@ -75,6 +75,8 @@ class Constants:
             size = self.bias_beats * self.axi_bytes
             words = _bias_words(op, self.geometry.lanes)
             _lay(image, bias, b"".join(word.to_bytes(size, "little") for word in words))
+            if op.factor is not None:
+                continue
             words = _weight_words(op, self.geometry)
             _lay(
                 image,
@@ -241,7 +243,8 @@ def constants(
         if flows:
             places["w"].append(0)
             flowing.append((op, places["bo"][-1], stream))
-            stream += weight_words_of(op, geometry) * weight_beats * axi_bytes
+            if op.factor is None:
+                stream += weight_words_of(op, geometry) * weight_beats * axi_bytes
         else:
             places["w"].append(weights.place(_weight_words(op, geometry)))
         scale = _scale_words(op, geometry.lanes) if geometry.element_bytes == 1 else []

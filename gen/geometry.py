@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from rtl.lane import multipliers_per_lane
 
 from .cost import cycles
+from .errors import UserError
 from .graph import Graph
 from .lower import lower
 from .operation import Geometry, Operation
@@ -72,13 +73,26 @@ def _stream(operations: Sequence[Operation], geometry: Geometry, target: Target)
 
 
 def candidates(graph: Graph, target: Target) -> list[tuple[int, Geometry]]:
-    """Estimated cycles and geometry, best first; of equals, the one with fewer lanes."""
+    """Estimated cycles and geometry, best first; of equals, the one with fewer lanes.
+
+    Raises
+    ------
+    UserError
+        If none of the geometries serves the graph.
+    """
     ranked = []
+    refusal: UserError | None = None
     for geometry in _shapes(target, graph.element_bytes):
-        operations = lower(graph, geometry).operations
+        try:
+            operations = lower(graph, geometry).operations
+        except UserError as error:
+            refusal = refusal or error
+            continue
         word_bytes = word_bytes_for(geometry, target.offchip_bytes_per_cycle, operations)
         busy = cycles(operations, geometry, word_bytes)
         beats = _stream(operations, geometry, target)
         # Where the channel is the bound, what is left to compute at its end still counts a little.
         ranked.append((max(busy, beats) + min(busy, beats) // 16, geometry))
+    if refusal is not None and not ranked:
+        raise refusal
     return sorted(ranked, key=lambda r: (r[0], r[1].lanes, r[1].rows, r[1].cols))

@@ -32,6 +32,14 @@ from .graph import (
 )
 from .lower_conv import convolution, flipped, pools, product
 from .lower_copy import copies
+from .lower_dot import (
+    copied_factor,
+    dot,
+    factor_name,
+    factor_sink,
+    factor_size,
+    require_shallow,
+)
 from .lower_pad import padded
 from .lower_segments import FREE, Wiring
 from .operation import Geometry, Operation, Residual, Sink, outputs_between
@@ -122,7 +130,7 @@ class _Lowering:
         """The view of an image or matrix, copied first where its channels are not contiguous."""
         view = self.views[tensor]
         inner = view.shape[-1] == 1 or view.strides[-1] == 1
-        if inner and (not isinstance(task, MatMul) or view.dense):
+        if inner and (not isinstance(task, MatMul | Dot) or view.dense):
             return view
         dense = self._temporary(f"{task.name}.input", view.shape)
         self.operations += copies(f"{task.name}_input", (task.name,), view, dense, self.geometry)
@@ -183,8 +191,16 @@ class _Lowering:
             if sink is wanted and fusion.combination is None:
                 sink = wanted = self._panelled(conv, output, sink)
             made = self._convolution(conv, source, sink, alone=fusion.combination is None)
+        factor = self._factor(task, output)
         if not self._int8:
             made = [part for operation in made for part in _of_one_shift(operation)]
+        if factor is not None and len(made) == 1 and fusion.combination is None:
+            outputs, size = self.graph.tensors[output].shape[:: 1 if factor.transpose_b else -1]
+            total = factor_size(outputs, size, self.geometry)
+            self.temporaries[factor_name(factor)] = total
+            place = factor_sink(factor, self.graph.tensors[output].shape, self.geometry)
+            made = [replace(made[0], sink=place)]
+            sink = wanted
         self._finish(task, fusion, made, sink, wanted)
 
     def _convolution(
@@ -257,6 +273,41 @@ class _Lowering:
             self.operations += copies(
                 f"{task.name}_output", (task.name,), sink, wanted, self.geometry
             )
+
+    def _dot(self, task: Dot) -> None:
+        require_shallow(task, self.geometry)
+        left, right = task.inputs
+        fusion, softmax = self._fusion(task), self._softmax_after(task)
+        output = softmax.output if softmax else fusion.output(task)
+        wanted = self.views[output]
+        sink = wanted if wanted.dense else self._temporary(f"{task.name}.output", wanted.shape)
+        outputs = self.graph.tensors[task.output].shape[1]
+        source = self._contiguous(task, left)
+        if factor_name(task) not in self.temporaries:
+            size = factor_size(outputs, source.shape[1], self.geometry)
+            self.temporaries[factor_name(task)] = size
+            self.operations += copied_factor(task, self.views[right], self.geometry)
+        fraction = softmax.fraction_bits if softmax else None
+        made = dot(task, source, sink, outputs, self.geometry, fraction)
+        self._finish(task, fusion, [made], sink, wanted)
+        if softmax is not None:
+            self.fused.add(softmax.name)
+            self.operations[-1] = replace(made, tasks=(task.name, softmax.name))
+            self.views.pop(task.output)
+            self.made.add(output)
+
+    def _softmax_after(self, task: Dot) -> RowSoftmax | None:
+        """A softmax of the rows of a product, which come whole where the array has one row."""
+        follower = self._sole(task.output)
+        fits = self.fuse and self.geometry.rows == 1
+        return follower if fits and isinstance(follower, RowSoftmax) else None
+
+    def _factor(self, task: Task, output: str) -> Dot | None:
+        """The product that takes what ``task`` makes as weights, and nothing else does."""
+        follower = self._sole(output)
+        if not self.fuse or not isinstance(task, MatMul) or not isinstance(follower, Dot):
+            return None
+        return follower if follower.inputs[1] == output else None
 
     def _move(self, task: Task, name: str, source: View, sink: View, **options) -> None:
         self.operations += copies(name, (task.name,), source, sink, self.geometry, **options)
@@ -335,6 +386,8 @@ class _Lowering:
             self._combine(task)
         elif isinstance(task, Upsample):
             self._upsample(task)
+        elif isinstance(task, Dot) and not self._int8:
+            self._dot(task)
         elif isinstance(task, Pad):
             self._pad(task)
         elif isinstance(task, Concat):

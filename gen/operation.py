@@ -197,6 +197,8 @@ class Operation:
     the order of its steps, and pass after pass; ``bias`` and the like have an entry per column and
     pass.
     ``bias``, ``multiplier``, ``shift`` have one entry per output, or one for all.
+    Where ``factor`` names a storage, that holds the weights, in words as the array takes them, as
+    other operations write it, and ``weights`` are the worst that they could be.
     ``even`` is how requantisation rounds, as in :mod:`gen.graph`; None where it rounds nothing.
     ``table`` is a lookup of 256 entries, or of int16 interpolated between 257; ``softmax`` (pixels
     per softmax row, exponential table of 256 entries), of int16 with an empty table and
@@ -226,6 +228,7 @@ class Operation:
     pool: bool = False
     macs: int = field(default=0)
     stationary: bool = False
+    factor: str | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Operation):

@@ -158,6 +158,8 @@ class _Planner:
         self.offchip: dict[str, int] = {}
         self.region_bytes = [0, 0, 0, 0]
         self.spill_offsets: dict[str, int] = {}
+        # Transfers sent when storages that become weights have left.
+        self.factor_sent: dict[str, int] = {}
         lives = self.allocation.lifetimes
         # Count of groups stored, or of beats fetched, at which each word of a lifetime is there.
         self.latest = [np.zeros(life.size // word_bytes, dtype=np.int64) for life in lives]
@@ -326,19 +328,33 @@ class _Planner:
                 size,
                 before + (n + 1) * tiles if single else self.passed[i],
             )
-            offset = stream + c.weight_offset[at] + n * per_pass * self.axi_bytes
+            base = stream + c.weight_offset[at] if op.factor is None else self._factor_offset(i)
+            offset = base + n * per_pass * self.axi_bytes
             count = size * c.weight_beats
             self._fetch_block(i, offset, count, WEIGHTS, address, passed)
         return first, around, need, per_pass if single else 0, bias_ready
+
+    def _factor_offset(self, i: int) -> int:
+        """Where the weights of an operation lie that others have written."""
+        op, g = self.operations[i], self.geometry[i]
+        assert op.factor is not None
+        word = g.cols * g.depth * g.element_bytes
+        if word % self.axi_bytes:
+            raise UserError(
+                f"task '{op.tasks[0]}' needs weight words of whole beats of {self.axi_bytes} "
+                f"bytes, not of {word}"
+            )
+        return self.spill_offsets[op.factor]
 
     def _fetch_block(
         self, i: int, offset: int, beats: int, target: int, address: int, passed: int
     ) -> None:
         core, none = self.core[i], self._counts(())
+        factor = self.operations[i].factor if target == WEIGHTS else None
         self.fetches[CONSTANTS].append(
             FetchPlan(
                 name=self.operations[i].name,
-                region=regions.WEIGHTS,
+                region=regions.WEIGHTS if factor is None else regions.SPILLS,
                 offset=offset,
                 beats=beats,
                 target=target,
@@ -347,6 +363,7 @@ class _Planner:
                 gathered=none,
                 passed=self._counts([(core, passed)]),
                 stored=none,
+                sent=0 if factor is None else self.factor_sent[factor],
                 core=core,
             )
         )
@@ -363,10 +380,11 @@ class _Planner:
         for life, stay in enumerate(lives):
             if stay.fetched and stay.first < 0:
                 self._fetch_lifetime(life)
+        factors = {op.factor for op in self.operations}
         finished = {
             op.sink.storage: i
             for i, op in enumerate(self.operations)
-            if op.sink.storage in self.outputs
+            if op.sink.storage in self.outputs or op.sink.storage in factors
         }
         rings = [
             _Ring(c.resident_words, words)
@@ -389,7 +407,10 @@ class _Planner:
             before = self.stored[i] - group_count(op, self.geometry[i])
             written(self.latest[sink], op, self.geometry[i], before, self.word_bytes)
             name = lives[sink].storage
-            if i == finished.get(name):
+            if i == finished.get(name) and name in factors:
+                self._spill(sink)
+                self.factor_sent[name] = len(self.sends)
+            elif i == finished.get(name):
                 self._send(sink, regions.OUTPUTS, self.offchip[name], OUTPUT_PARTS)
             phases.append(
                 Phase(
@@ -536,6 +557,9 @@ def plan(
     UserError
         If the room cannot hold a task's operands or its weights.
     """
+    factors = [op for op, _ in placed if op.factor is not None]
+    if factors and not streamed:
+        raise UserError(f"task '{factors[0].tasks[0]}' takes its weights from off chip")
     if streamed:
         placed = [
             (part, core)
@@ -567,6 +591,8 @@ def _stationary(op: Operation, geometry: Geometry) -> Operation:
     passes, tiles, window = op.passes(geometry), op.tiles(geometry), op.window
     if op.weights is None or window.segments is not None or passes == 1 or tiles == 1:
         return op
+    if op.softmax is not None:
+        return op
     beats = window.lines * window.taps * -(-window.run // (geometry.depth + 1))
     if geometry.rows * beats > op.words(geometry):
         return op
@@ -577,6 +603,7 @@ def _split(op: Operation, geometry: Geometry, free: int) -> list[Operation]:
     """An operation whose weights do not fit at once, cut into blocks of output channels."""
     words, passes = op.words(geometry), op.passes(geometry)
     alone = op.stationary or op.tiles(geometry) == 1
+    alone |= op.softmax is not None or op.factor is not None
     if op.weights is None or passes * words <= free // 2 or passes == 1 or alone:
         return [op]
     result: list[Operation] = []
