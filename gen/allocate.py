@@ -81,6 +81,10 @@ class _Allocator:
         self.pairs: dict[str, set[str]] = {n: set() for n in storages}
         for i, op in enumerate(operations):
             names = [op.window.storage, op.sink.storage]
+            if op.factor is not None:
+                # What becomes weights keeps its place until then, so that nothing waits for it to
+                # leave.
+                names.append(op.factor)
             if op.residual is not None:
                 other = op.residual.place.storage
                 names.append(other)

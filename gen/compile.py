@@ -257,19 +257,27 @@ def _compiled(graph: Graph, target: Target, schedule: Schedule, throttled: bool)
 
 
 def _leaner(made: Compiled, placement: Placement, throttled: bool) -> Compiled:
-    """The same cores with as much less weight memory, by halves of all memory, as costs less than a
+    """The same cores with as much less memory, by halves and then by quarters, as costs less than a
     thousandth of the cycles."""
-    best, target = made, made.target
-    while True:
-        try:
-            target = replace(target, onchip_bytes=best.schedule.onchip_bytes // 2)
-            schedule = schedule_graph(made.graph, target, placement)
-        except UserError:
-            return best
-        less = _compiled(made.graph, made.target, schedule, throttled)
-        if less.prediction.cycles > made.prediction.cycles * 1001 // 1000:
-            return best
-        best = less
+    best = made
+    for quarters in (2, 3):
+        while (less := _with_less(made, best, quarters, placement, throttled)) is not None:
+            best = less
+    return best
+
+
+def _with_less(
+    made: Compiled, best: Compiled, quarters: int, placement: Placement, throttled: bool
+) -> Compiled | None:
+    """As fast as ``made`` with so many quarters of the memory of ``best``, if that is possible."""
+    try:
+        memory = best.schedule.onchip_bytes * quarters // 4
+        target = replace(made.target, onchip_bytes=memory)
+        schedule = schedule_graph(made.graph, target, placement)
+    except UserError:
+        return None
+    less = _compiled(made.graph, made.target, schedule, throttled)
+    return less if less.prediction.cycles <= made.prediction.cycles * 1001 // 1000 else None
 
 
 def _refusal(graph: Graph, target: Target, policy: str, failure: UserError | None) -> UserError:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from .errors import UserError
 from .geometry import candidates
-from .graph import Graph
+from .graph import Dot, Graph
 from .partition import Costs, costs, partition
 from .placement import Placement
 from .target import Target
@@ -37,11 +37,18 @@ def placements(
     """
     if policy not in POLICIES:
         raise UserError(f"--policy must be one of {', '.join(POLICIES)}, not '{policy}'")
+    # Weights that a core makes lie as one array takes them.
+    alone = next((task.name for task in graph.tasks if isinstance(task, Dot)), None)
+    if policy == "dataflow" and alone is not None:
+        raise UserError(
+            f"--policy dataflow cannot serve task '{alone}', a product of two computed matrices, "
+            "whose tasks one core must do: use sequential or auto"
+        )
     if policy != "dataflow":
         progress("choosing a geometry")
         for _, geometry in candidates(graph, target)[:SHAPES]:
             yield Placement.single(graph, geometry)
-    if policy != "sequential":
+    if policy != "sequential" and alone is None:
         progress("weighing arrays")
         yield from _several(costs(graph, target, target.multipliers), target, policy, progress)
 

@@ -125,7 +125,8 @@ def bench(
     policies: Sequence[str] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Row]:
-    """A row for each kernel and policy; every output value is compared with golden.
+    """A row for each kernel and policy; every output value is compared with golden. The row of a
+    policy that cannot serve a kernel says why, as ``refused``, and has no figures.
 
     ``phases`` say when a core's array works on which task, as predicted.
 
@@ -139,7 +140,7 @@ def bench(
     Raises
     ------
     UserError
-        If there is no such kernel or policy, or it cannot be served.
+        If there is no such kernel or policy.
     """
     for given, known, what in ((kernels, KERNELS, "kernel"), (policies, POLICIES, "policy")):
         unknown = [name for name in given if name not in known]
@@ -154,4 +155,7 @@ def bench(
             def told(words: str, about: str = f"{name}, {policy}") -> None:
                 tell(f"{about}: {words}")
 
-            yield _row(name, policy, "A", kernel, told)
+            try:
+                yield _row(name, policy, "A", kernel, told)
+            except UserError as error:
+                yield {"kernel": name, "policy": policy, "point": "A", "refused": str(error)}

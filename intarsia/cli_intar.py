@@ -50,6 +50,10 @@ def intar(
             rows.append(row)
             if json_path is not None:
                 Path(json_path).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    for row in rows:
+        if "refused" in row:
+            say(f"{row['kernel']}, {row['policy']}: {row['refused']}")
+    rows = [row for row in rows if "refused" not in row]
     headings = tuple(name if name in ("kernel", "policy") else f">{name}" for name in SHOWN)
     show("kernels in RTL", headings, [tuple(row[name] for name in SHOWN) for row in rows])
     for row in rows:

@@ -14,6 +14,7 @@ from gen.graph import (
     Concat,
     Conv,
     ConvTranspose,
+    Dot,
     Graph,
     Interpolate,
     Lookup,
@@ -32,7 +33,7 @@ from gen.graph import (
 )
 from gen.task_products import EQUAL_SCALES, INT16_MULTIPLIER
 
-__all__ = ["graphs", "random_inputs", "separable", "skips"]
+__all__ = ["graphs", "matrices", "random_inputs", "separable", "skips"]
 
 KINDS = (
     ("conv",) * 5
@@ -460,6 +461,45 @@ def separable(draw: st.DrawFn, *, bits: int = 8) -> Graph:
     if not b.tasks:
         b.lookup(x)
     return Graph("separable", b.tensors, tuple(b.tasks), (name,), (b.tasks[-1].output,))
+
+
+@st.composite
+def matrices(draw: st.DrawFn) -> Graph:
+    """int16: products of matrices that are both computed, as in attention; one of them may be an
+    input, pass a table, or serve twice."""
+    b = _Builder(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw, bits=16)
+    x = b.tensor((draw(st.integers(1, 9)), draw(st.integers(1, 12))))
+
+    def made(width: int) -> Tensor:
+        y = b.tensor((x.shape[0], width))
+        multiplier, shift = b.scales(width, x.shape[1])
+        shift = np.full_like(shift, shift[0])
+        weights, bias = b.weights((width, x.shape[1])), b.bias(width)
+        numbers = multiplier, shift, b.clamp(0)
+        b.tasks.append(MatMul(b.name("matmul"), (x.name,), y.name, weights, bias, *numbers))
+        if b.rng.random() < 0.3:
+            b.lookup(y)
+        return b.tensors[b.tasks[-1].output]
+
+    def dot(left: Tensor, right: Tensor, transposed: bool) -> Tensor:
+        y = b.tensor((left.shape[0], right.shape[0 if transposed else 1]))
+        dropped = 15 + round(np.log2(left.shape[1]) / 2)
+        numbers = INT16_MULTIPLIER, 1 - dropped, transposed, b.clamp(0)
+        b.tasks.append(Dot(b.name("dot"), (left.name, right.name), y.name, *numbers))
+        return y
+
+    width = x.shape[1] if draw(st.booleans()) else draw(st.integers(1, 12))
+    queries = made(width)
+    keys = x if width == x.shape[1] and draw(st.booleans()) else made(width)
+    scores = dot(queries, keys, True)
+    if draw(st.booleans()):
+        b.softmax(scores)
+        scores = b.tensors[b.tasks[-1].output]
+    values = keys if draw(st.integers(0, 3)) == 0 else made(draw(st.integers(1, 12)))
+    dot(scores, values, False)
+    used = {name for task in b.tasks for name in task.inputs}
+    outputs = tuple(t.output for t in b.tasks if t.output not in used)
+    return Graph("matrices", b.tensors, tuple(b.tasks), (x.name,), outputs)
 
 
 def random_inputs(graph: Graph, seed: int) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from gen.timing import predict
 from sim import golden
 from sim.execute import execute
 from tests.e2e.machines import MACHINES, built
-from tests.random_graphs import graphs, random_inputs, separable, skips
+from tests.random_graphs import graphs, matrices, random_inputs, separable, skips
 
 QUICK, SLOW = 120, 1500
 
@@ -51,6 +51,8 @@ def _bins(schedule: Schedule) -> set[str]:
             bins.add("softmax")
         if op.maximum:
             bins.add("maximum")
+        if op.factor is not None:
+            bins.add("weights computed")
         if op.weights is not None and phase.gather.step:
             bins.add("rows read while others are written")
         segments = op.window.segments
@@ -84,6 +86,7 @@ WANTED = {
     "wide": {"partial columns", "partial lanes", "partial depth", "lookup", "softmax", "maximum"}
     | {"residual addition", "residual product", "fused addition", "fused product"},
     "wide-rows": {"partial rows", "weights off chip", "spilled tensor", "fused product"}
+    | {"weights computed"}
     | {"rows read while others are written", "softmax"},
     "segments": {"strips", "partial strip", "sums of lines", "lines skipped", "several patterns"}
     | {"panels", "blocks of channels", "weights off chip", "segments and lookup"},
@@ -100,6 +103,8 @@ def _property(name: str, examples: int, seed: int) -> Counter:
     bits = machine.config.element_bits
     strategies = [graphs(wide=machine.config.weight_bits == 9, bits=bits, most=4 + seed)]
     strategies.append(skips(size=320 if name in ("scarce", "wide-rows") else 160, bits=bits))
+    if bits == 16 and machine.config.depth == 1:
+        strategies.append(matrices())
     if machine.config.patterns:
         strategies = [separable(bits=bits)] * 3 + strategies[:1]
 

@@ -3,14 +3,17 @@
 from dataclasses import replace
 from importlib import resources
 
+import numpy as np
 import pytest
 
 from gen.check import check
 from gen.compile import compile_graph
 from gen.errors import UserError
 from gen.frontends import load
-from gen.schedule import Schedule
+from gen.operation import Geometry
+from gen.schedule import SPILLS, Schedule
 from gen.target import Target
+from intarsia.graph import GraphBuilder
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +133,33 @@ def test_refused(schedule, kind):
     assert "schedule broken at" in str(caught.value)
     if ":" in words:
         assert "phase '" in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def computed() -> Schedule:
+    """Two computed matrices are multiplied: one of them leaves and comes back as weights."""
+    g = GraphBuilder("computed")
+    x = g.input("x", (6, 8), bits=16, fraction_bits=8)
+    weights = np.ones((8, 8), np.int16)
+    a, b = (g.matmul(x, weights, weight_fraction_bits=4, fraction_bits=8) for _ in range(2))
+    g.output(g.dot(a, b, name="scores", transpose_b=True, fraction_bits=8))
+    geometry = Geometry(1, 4, 1, 1, element_bytes=2)
+    target = Target(4, onchip_bytes=4096, offchip_bytes_per_cycle=8)
+    return compile_graph(g.build(), target, geometry=geometry).schedule
+
+
+def _weights_of(schedule: Schedule, **changes) -> Schedule:
+    """With changes to the transfer that brings computed weights."""
+    fetches = [replace(f, **changes) if f.region == SPILLS else f for f in schedule.fetches[0]]
+    return replace(schedule, fetches=(tuple(fetches), *schedule.fetches[1:]))
+
+
+def test_computed_weights_are_waited_for(computed):
+    check(computed)
+    with pytest.raises(UserError, match="'scores' takes its weights before they have left"):
+        check(_weights_of(computed, sent=0))
+
+
+def test_computed_weights_have_a_source(computed):
+    with pytest.raises(UserError, match="'scores' takes weights that nothing has sent"):
+        check(_weights_of(computed, offset=1 << 20))

@@ -15,6 +15,12 @@ def test_a_core_for_each_task_is_exact_and_as_predicted():
     assert row["offchip_bytes"] > 0
 
 
+def test_a_policy_that_cannot_serve_a_kernel_says_why():
+    (row,) = bench(full=False, kernels=["attention"], policies=["dataflow"])
+    assert "cannot serve task 'scores'" in row["refused"]
+    assert "cycles" not in row
+
+
 def test_unknown_kernels_and_policies_are_told():
     with pytest.raises(UserError, match="--kernel must be one of attention"):
         next(bench(full=False, kernels=["lstm"]))
