@@ -21,7 +21,7 @@ from .placement import Placed, Placement, groups_of, placed
 from .plan import Room, plan
 from .policy import placements
 from .program import Program, config_for, program
-from .schedule import Schedule
+from .schedule import SPILLS, Schedule
 from .target import Target
 from .timing import Prediction, predict
 
@@ -257,27 +257,20 @@ def _compiled(graph: Graph, target: Target, schedule: Schedule, throttled: bool)
 
 
 def _leaner(made: Compiled, placement: Placement, throttled: bool) -> Compiled:
-    """The same cores with as much less memory, by halves and then by quarters, as costs less than a
-    thousandth of the cycles."""
+    """The same cores with as much less memory, by halves, as costs less than a thousandth of the
+    cycles and no further transfers."""
     best = made
-    for quarters in (2, 3):
-        while (less := _with_less(made, best, quarters, placement, throttled)) is not None:
-            best = less
-    return best
-
-
-def _with_less(
-    made: Compiled, best: Compiled, quarters: int, placement: Placement, throttled: bool
-) -> Compiled | None:
-    """As fast as ``made`` with so many quarters of the memory of ``best``, if that is possible."""
-    try:
-        memory = best.schedule.onchip_bytes * quarters // 4
-        target = replace(made.target, onchip_bytes=memory)
-        schedule = schedule_graph(made.graph, target, placement)
-    except UserError:
-        return None
-    less = _compiled(made.graph, made.target, schedule, throttled)
-    return less if less.prediction.cycles <= made.prediction.cycles * 1001 // 1000 else None
+    while True:
+        try:
+            target = replace(made.target, onchip_bytes=best.schedule.onchip_bytes // 2)
+            schedule = schedule_graph(made.graph, target, placement)
+        except UserError:
+            return best
+        less = _compiled(made.graph, made.target, schedule, throttled)
+        slower = less.prediction.cycles > made.prediction.cycles * 1001 // 1000
+        if slower or schedule.region_bytes[SPILLS] > made.schedule.region_bytes[SPILLS]:
+            return best
+        best = less
 
 
 def _refusal(graph: Graph, target: Target, policy: str, failure: UserError | None) -> UserError:
