@@ -45,8 +45,9 @@ def plot(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
         axes = figure.subplots(
             len(own), 1, sharex=True, squeeze=False, height_ratios=[1 + n for n in lines]
         )
+        tasks = list(dict.fromkeys(phase["task"] for row in own for phase in row["phases"]))
         for ax, row in zip(axes[:, 0], own, strict=True):
-            _draw(ax, row, max(other["cycles"] for other in own))
+            _draw(ax, row, tasks, max(other["cycles"] for other in own))
         axes[-1, 0].set_xlabel("cycle")
         path = folder / f"{kernel}.svg"
         figure.savefig(path, metadata={"Date": None})
@@ -54,8 +55,7 @@ def plot(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     return paths
 
 
-def _draw(ax: Any, row: Mapping[str, Any], end: int) -> None:
-    tasks = list(dict.fromkeys(phase["task"] for phase in row["phases"]))
+def _draw(ax: Any, row: Mapping[str, Any], tasks: Sequence[str], end: int) -> None:
     for phase in row["phases"]:
         width = phase["last"] - phase["first"] + 1
         color = f"C{tasks.index(phase['task']) % 10}"
