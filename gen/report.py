@@ -215,7 +215,9 @@ class _Report:
             and life.address <= plan.address < life.address + life.size
         ]
         if isinstance(plan, SendPlan):
-            return here[-1]
+            # A stay that is spilled may be fetched back to where it was.
+            written = [i for i in here if not self.schedule.lifetimes[i].fetched]
+            return (written or here)[-1]
         tensors = self.schedule.fetches[TENSORS]
         twins = [p for p in tensors if p.target == TENSOR and p.name == plan.name]
         order = [i for i, x in enumerate(self.schedule.lifetimes) if x.storage == plan.name]
