@@ -54,7 +54,8 @@ def _shapes(target: Target, element_bytes: int) -> Iterator[Geometry]:
             most = min(budget // (rows * cols), depths[-1])
             # The deepest that fits, and the power of two below it, which packs well into beats.
             for depth in sorted({most, 1 << (most.bit_length() - 1)}) if most else ():
-                for lanes in LANES:
+                # A lane for every column lets columns have operands of their own.
+                for lanes in sorted({*LANES, cols}) if rows == 1 else LANES:
                     # The lanes' multipliers and the softmax unit's stay below half the array's.
                     fits = 2 * (lanes * per_lane + 1) <= rows * cols * depth
                     if depth >= depths[0] and cols % lanes == 0 and (fits or lanes == 1):

@@ -41,7 +41,7 @@ from .lower_dot import (
     require_shallow,
 )
 from .lower_pad import padded
-from .lower_segments import FREE, Wiring
+from .lower_segments import FREE, Images, Wiring
 from .operation import Geometry, Operation, Residual, Sink, outputs_between
 from .views import View, dense_strides, views
 
@@ -66,9 +66,10 @@ class _Fusion:
 
     combination: Add | Multiply | None = None
     lookup: Lookup | Interpolate | None = None
+    pool: Pool | None = None
 
     def output(self, task: Task) -> str:
-        last = self.lookup or self.combination or task
+        last = self.pool or self.lookup or self.combination or task
         return last.output
 
 
@@ -100,7 +101,20 @@ class _Lowering:
         if isinstance(follower, Add | Multiply) and self._combines(task, follower):
             combination, follower = follower, self._sole(follower.output)
         lookup = follower if isinstance(follower, Lookup | Interpolate) else None
-        return _Fusion(combination, lookup)
+        pool = None
+        if combination is None and isinstance(follower, Pool) and self._halves(task, follower):
+            pool = follower
+        return _Fusion(combination, lookup, pool)
+
+    def _halves(self, task: Task, pool: Pool) -> bool:
+        """Whether the epilogue can take the maxima of 2 by 2 pixels behind a convolution."""
+        if self._int8 or not isinstance(task, Conv) or pool.mode != "max":
+            return False
+        if pool.kernel != (2, 2) or pool.stride != (2, 2) or any(pool.padding):
+            return False
+        sink = self.views[pool.output]
+        source = self.views[task.inputs[0]]
+        return bool(self._convolution(task, source, sink, pooled=True))
 
     def _combines(self, task: Task, follower: Add | Multiply) -> bool:
         other = next(n for n in follower.inputs if n != task.output)
@@ -111,7 +125,7 @@ class _Lowering:
             return False
         view = self.views[other]
         return (
-            not self.views[task.inputs[0]].panel
+            not (self.views[task.inputs[0]].panel or self.views[task.inputs[0]].doubled)
             and getattr(follower, "even", even) == even
             and view.storage not in {self.views[name].storage for name in task.inputs}
             and view.strides[-1] == 1
@@ -188,9 +202,10 @@ class _Lowering:
             made = [product(task, source, x, sink, y, self.geometry)]
         else:
             conv = flipped(task) if isinstance(task, ConvTranspose) else task
-            if sink is wanted and fusion.combination is None:
+            if sink is wanted and fusion.combination is None and fusion.pool is None:
                 sink = wanted = self._panelled(conv, output, sink)
-            made = self._convolution(conv, source, sink, alone=fusion.combination is None)
+            alone, pooled = fusion.combination is None, fusion.pool is not None
+            made = self._convolution(conv, source, sink, alone=alone, pooled=pooled)
         factor = self._factor(task, output)
         if not self._int8:
             made = [part for operation in made for part in _of_one_shift(operation)]
@@ -204,14 +219,16 @@ class _Lowering:
         self._finish(task, fusion, made, sink, wanted)
 
     def _convolution(
-        self, task: Conv, source: View, sink: View, *, alone: bool = True
+        self, task: Conv, source: View, sink: View, *, alone: bool = True, pooled: bool = False
     ) -> list[Operation]:
         """``task`` from one view to another; by segments only where it is ``alone``, without a
         second operand, and its outputs can share a word."""
         x, y = self.graph.tensors[task.inputs[0]], self.graph.tensors[task.output]
+        banded = source.storage in self.graph.inputs or sink.storage in self.graph.outputs
         alike = self._int8 or np.ptp(task.shift) == 0
         wiring = self.wiring if alone and alike else None
-        return convolution(task, source, x, sink, y, self.geometry, wiring)
+        images = Images(source, x, sink, y, pooled, banded)
+        return convolution(task, images, self.geometry, wiring)
 
     def _panelled(self, maker: Conv, output: str, sink: View) -> View:
         """Where ``maker`` writes: in panels of as many channels as the array has columns, where
@@ -232,7 +249,7 @@ class _Lowering:
                 return sink
             made = [self._convolution(task, v, self.views[task.output]) for v in (sink, panels)]
             now, then = (cycles(ops, self.geometry, self.wiring.word_bytes) for ops in made)
-            if made[1][0].window.segments is None or then >= now:
+            if not made[1] or then >= now:
                 return sink
         self.views[output] = panels
         self.temporaries[output] = size
@@ -252,6 +269,10 @@ class _Lowering:
         if fusion.lookup is not None:
             changes["table"] = fusion.lookup.table
             changes["tasks"] += (fusion.lookup.name,)
+        if fusion.pool is not None:
+            low, high = fusion.pool.clamp
+            changes["clamp"] = (max(made[0].clamp[0], low), min(made[0].clamp[1], high))
+            changes["tasks"] += (fusion.pool.name,)
         for operation in made:
             own = dict(changes)
             if "residual" in own:
@@ -262,7 +283,7 @@ class _Lowering:
                 own["residual"] = replace(own["residual"], place=moved)
             self.operations.append(replace(operation, **own))
         output = fusion.output(task)
-        for follower in (fusion.combination, fusion.lookup):
+        for follower in (fusion.combination, fusion.lookup, fusion.pool):
             if follower is not None:
                 self.fused.add(follower.name)
         for name in (task.output, fusion.combination.output if fusion.combination else output):
@@ -330,8 +351,17 @@ class _Lowering:
         self._move(task, task.name, a, sink, second=b, addition=addition, even=even)
 
     def _upsample(self, task: Upsample) -> None:
-        """A copy for each place that a pixel has among the pixels that are made of it."""
+        """A copy for each place that a pixel has among the pixels that are made of it; none where
+        only convolutions read it, by segments that show each pixel of the source twice."""
         source, sink, by = self.views[task.inputs[0]], self.views[task.output], task.factor
+        shown = View(source.storage, source.offset, sink.shape, source.strides, doubled=True)
+        users = [user for user in self.graph.tasks if task.output in user.inputs]
+        if by == 2 and task.output not in self.graph.outputs and all(
+            isinstance(user, Conv) and self._convolution(user, shown, self.views[user.output])
+            for user in users
+        ):  # fmt: skip
+            self.views[task.output] = shown
+            return
         strides = tuple(n * by if axis in (1, 2) else n for axis, n in enumerate(sink.strides))
         for y, x in np.ndindex(by, by):
             offset = sink.offset + y * sink.strides[1] + x * sink.strides[2]

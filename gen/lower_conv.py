@@ -6,7 +6,7 @@ from .cost import cycles
 from .errors import UserError
 from .graph import Conv, ConvTranspose, MatMul, Pool, Tensor
 from .lower_copy import IDENTITY
-from .lower_segments import Wiring, segmented
+from .lower_segments import Images, Wiring, segmented
 from .operation import Geometry, Operation, Sink, Window
 from .quantise import quantise_multiplier
 from .views import View
@@ -51,41 +51,31 @@ def _check_range(task: Conv | MatMul, bias: np.ndarray) -> None:
 
 
 def convolution(
-    task: Conv,
-    source: View,
-    x: Tensor,
-    sink: View,
-    y: Tensor,
-    geometry: Geometry,
-    wiring: Wiring | None,
+    task: Conv, images: Images, geometry: Geometry, wiring: Wiring | None
 ) -> list[Operation]:
-    """By patches, or by segments where there is ``wiring`` for them and they are quicker."""
-    bias = _raw_bias(task, x.zero_point)
+    """By patches, or by segments where there is ``wiring`` for them and they are quicker; nothing
+    where only segments would do and there are none."""
+    bias = _raw_bias(task, images.x.zero_point)
     if geometry.element_bytes == 1:
         _check_range(task, bias)
-    own = None
+    own = []
     if wiring is not None:
-        own = segmented(task, source, x, sink, y, geometry, wiring, bias)
-    if own is not None and source.panel:
-        return [own]
-    patches = _by_patches(task, source, x, sink, y, geometry, bias)
-    if own is None:
+        found = segmented(task, images, geometry, wiring, bias)
+        own = [found] if found is not None else []
+    if images.pooled or images.source.panel or images.source.doubled:
+        return own
+    patches = _by_patches(task, images, geometry, bias)
+    if wiring is None or not own:
         return patches
-    word_bytes = wiring.word_bytes if wiring else 0
-    quicker = cycles([own], geometry, word_bytes) < cycles(patches, geometry, word_bytes)
-    return [own] if quicker else patches
+    costs = [cycles(made, geometry, wiring.word_bytes) for made in (own, patches)]
+    return own if costs[0] < costs[1] else patches
 
 
 def _by_patches(
-    task: Conv,
-    source: View,
-    x: Tensor,
-    sink: View,
-    y: Tensor,
-    geometry: Geometry,
-    bias: np.ndarray,
+    task: Conv, images: Images, geometry: Geometry, bias: np.ndarray
 ) -> list[Operation]:
     """One operation per block of groups; a block's weights are block-diagonal."""
+    source, x, sink, y = images.source, images.x, images.sink, images.y
     outputs, height, width, per_group = task.weights.shape
     _, in_height, in_width, channels = x.shape
     _, down, right, _ = source.strides

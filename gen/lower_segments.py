@@ -18,7 +18,7 @@ from .graph import Conv, Tensor
 from .operation import Geometry, Operation, Segments, Sink, Window
 from .views import View
 
-__all__ = ["FREE", "Wiring", "segmented"]
+__all__ = ["FREE", "Images", "Wiring", "segmented"]
 
 MOST_WARM, MOST_EVERY, MOST_WEIGHTS = 15, 16, 15
 """What the gather unit's fields hold."""
@@ -48,8 +48,24 @@ class Wiring:
         return any(self.patterns[i : i + len(own)] == own for i in starts)
 
 
+BANDS = 8
+"""An image that comes from off chip or goes there is swept in about so many bands."""
+
 FREE = Wiring()
 """Of a machine that is yet to be built."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a convolution reads and writes, and where it lies; with ``pooled``, what lies in the
+    ``sink`` are the maxima of 2 by 2 pixels. ``banded`` images come from off chip or go there."""
+
+    source: View
+    x: Tensor
+    sink: View
+    y: Tensor
+    pooled: bool = False
+    banded: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,14 +88,11 @@ class _Layout:
     runs: int
     run: int
     run_step: int
+    size: int
 
     @property
     def columns(self) -> int:
         return self.pixels * self.channels * self.outputs
-
-    @property
-    def size(self) -> int:
-        return self.runs * self.run
 
     def patterns(self, taps: int, lines: int) -> tuple[Pattern, ...]:
         """One for every ``taps`` taps of a line."""
@@ -91,10 +104,9 @@ class _Layout:
         )  # fmt: skip
 
 
-def _layout(
-    task: Conv, source: View, x: Tensor, sink: View, y: Tensor, geometry: Geometry
-) -> _Layout | None:
+def _layout(task: Conv, images: Images, geometry: Geometry) -> _Layout | None:
     """How the columns of a depthwise convolution or of one with few outputs are given away."""
+    source, x, sink, y = images.source, images.x, images.sink, images.y
     outputs, _, width, per_group = task.weights.shape
     channels, right, spread = x.shape[-1], source.strides[2], task.dilation[1]
     abreast = sink.strides[2] == outputs and not sink.panel
@@ -116,12 +128,18 @@ def _layout(
     if abreast and whole and blocks == 1:
         pixels = min(geometry.cols // (own * per_channel), y.shape[2])
     step = task.stride[1] * right
+    columns = (per_channel, own, blocks, pixels)
+    if not whole:
+        runs = (width, own, spread * right, width * own)
+        return _Layout(*columns, 0, taps, tap_step, *runs)
     size = (pixels - 1) * step + own + (taps - 1) * tap_step
-    if whole:
-        return _Layout(per_channel, own, blocks, pixels, step, taps, tap_step, 1, size, 0)
-    return _Layout(
-        per_channel, own, blocks, pixels, 0, taps, tap_step, width, own, spread * right
-    )  # fmt: skip
+    run = size
+    if source.doubled:
+        # The first element shows the second half of a stored one, as at odd places.
+        if channels > 1 or task.padding[2] % 2 == 0 or pixels * step % 2:
+            return None
+        run = size // 2 + 1
+    return _Layout(*columns, step, taps, tap_step, 1, run, 0, size)
 
 
 def _blocks(channels: int, most: int, panel: int) -> tuple[int, int]:
@@ -134,37 +152,43 @@ def _blocks(channels: int, most: int, panel: int) -> tuple[int, int]:
 
 
 def _ways(
-    task: Conv, layout: _Layout, x: Tensor, y: Tensor, geometry: Geometry
-) -> Iterator[tuple[Segments, int, int]]:
-    """The segments of each way, with the lines of a pixel or strip and the taps of a step."""
-    height = task.weights.shape[1]
-    strips = -(-y.shape[2] // layout.pixels)
-    rest = y.shape[2] - (strips - 1) * layout.pixels
+    task: Conv, layout: _Layout, images: Images, geometry: Geometry
+) -> Iterator[tuple[Segments, int]]:
+    """The segments of each way, and the taps of a step."""
+    height, x, y = task.weights.shape[1], images.x, images.y
+    rest = (y.shape[2] - 1) % layout.pixels + 1
     tail = rest * layout.channels * layout.outputs
     if layout.blocks > 1:
         tail = (x.shape[-1] - (layout.blocks - 1) * layout.channels) * layout.outputs
-    most = geometry.depth // height
-    if most and task.dilation[0] == 1 and height - 1 <= MOST_WARM and task.stride[0] <= MOST_EVERY:
+    common: dict = {"size": layout.size, "columns": layout.columns, "tail": tail}
+    abreast = layout.pixels > 1
+    most, stride = geometry.depth // height, task.stride[0]
+    if most and task.dilation[0] == 1 and height - 1 <= MOST_WARM and stride <= MOST_EVERY:
         taps = -(-layout.taps // -(-layout.taps // most))
         yield Segments(
-            patterns=layout.patterns(taps, height),
-            size=layout.size,
-            columns=layout.columns,
-            sums=False,
-            warm=height - 1,
-            every=task.stride[0],
-            tiles=y.shape[1],
-            edge=2 if layout.pixels > 1 else 0,
-            tail=tail,
-        ), (y.shape[1] - 1) * task.stride[0] + height, taps  # fmt: skip
+            patterns=layout.patterns(taps, height), sums=False, warm=height - 1, every=stride,
+            tiles=_band(task, images) if abreast else y.shape[1], edge=2 if abreast else 0,
+            doubled=images.source.doubled, **common,
+        ), taps  # fmt: skip
     taps = -(-layout.taps // -(-layout.taps // geometry.depth))
     patterns = layout.patterns(taps, 1)
-    if len(patterns) <= MOST_WEIGHTS:
+    if len(patterns) <= MOST_WEIGHTS and not images.source.doubled and not images.pooled:
         skip = x.zero_point == 0 and _always_inside(task, x, y)
         yield Segments(
-            patterns=patterns, size=layout.size, columns=layout.columns, sums=True, skip=skip,
-            edge=1 if layout.pixels > 1 else 0, tail=tail,
-        ), height, taps  # fmt: skip
+            patterns=patterns, sums=True, skip=skip, edge=1 if abreast else 0, **common
+        ), taps  # fmt: skip
+
+
+def _band(task: Conv, images: Images) -> int:
+    """Rows of output in a band, of which there are about as many as :data:`BANDS` where the image
+    comes from off chip or goes there, so that work and transfers overlap; otherwise one."""
+    height = images.y.shape[1]
+    if not images.banded:
+        return height
+    unit = 2 if images.pooled or images.source.doubled else 1
+    sizes = range(-(-height // BANDS), height + 1)
+    fits = (n for n in sizes if height % n == 0 and n % unit == 0 and n * task.stride[0] < 256)
+    return next(fits, height)
 
 
 def _always_inside(task: Conv, x: Tensor, y: Tensor) -> bool:
@@ -176,78 +200,76 @@ def _always_inside(task: Conv, x: Tensor, y: Tensor) -> bool:
 
 
 def segmented(
-    task: Conv,
-    source: View,
-    x: Tensor,
-    sink: View,
-    y: Tensor,
-    geometry: Geometry,
-    wiring: Wiring,
-    bias: np.ndarray,
+    task: Conv, images: Images, geometry: Geometry, wiring: Wiring, bias: np.ndarray
 ) -> Operation | None:
     """The quickest operation on segments for ``task``, if the wiring admits any.
 
     ``bias`` (O,) has the input's zero point multiplied out.
     """
-    layout = _layout(task, source, x, sink, y, geometry)
-    if layout is None:
+    layout = _layout(task, images, geometry)
+    if layout is None or (images.pooled and not _poolable(layout, images)):
         return None
     found: list[tuple[int, Operation, int]] = []
-    for segments, lines, taps in _ways(task, layout, x, y, geometry):
+    for segments, taps in _ways(task, layout, images, geometry):
         if wiring.admits(segments):
-            op = _operation(task, layout, segments, lines, source, x, sink, y, bias, geometry)
+            op = _operation(task, layout, segments, images, bias, geometry)
             found.append((cycles([op], geometry, wiring.word_bytes), op, taps))
     if not found:
         return None
     _, op, taps = min(found, key=lambda way: way[0])
-    return replace(op, weights=_weights(task, layout, op.window, taps, geometry))
+    return replace(op, weights=_weights(task, layout, op, taps, geometry))
+
+
+def _poolable(layout: _Layout, images: Images) -> bool:
+    """Whether neighbouring columns are neighbouring pixels, and all come in pairs."""
+    _, height, width, _ = images.y.shape
+    single = layout.channels == layout.outputs == layout.blocks == 1
+    even = not (height % 2 or width % 2 or layout.pixels % 2 or images.sink.strides[1] % 2)
+    return single and even
 
 
 def _operation(
     task: Conv,
     layout: _Layout,
     segments: Segments,
-    lines: int,
-    source: View,
-    x: Tensor,
-    sink: View,
-    y: Tensor,
+    images: Images,
     bias: np.ndarray,
     geometry: Geometry,
 ) -> Operation:
     """Everything but the weights."""
+    source, x, y = images.source, images.x, images.y
     _, out_height, out_width, outputs = y.shape
     _, down, right, _ = source.strides
     top, _, left, _ = task.padding
-    strips = -(-out_width // layout.pixels)
-    position = -left * right
-    sums = segments.sums
+    doubled, sums, stride = int(source.doubled), segments.sums, task.stride[0]
+    strips, bands = -(-out_width // layout.pixels), out_height // segments.tiles
+    # Of a doubled image, places and sizes of the stored one; lines are counted as they are shown.
+    position = (-left >> doubled) * right
     window = Window(
         storage=source.storage,
-        offset=source.offset - top * down + position,
+        offset=source.offset + (-top >> doubled) * down + position,
         run=layout.run,
         taps=layout.runs,
         tap_step=layout.run_step,
-        lines=lines,
+        lines=task.weights.shape[1] if sums else (segments.tiles - 1) * stride + segments.warm + 1,
         line_stride=task.dilation[0],
         pixels=strips,
-        pixel_step=layout.pixels * task.stride[1] * right,
-        rows=out_height if sums else 1,
-        row_stride=task.stride[0] if sums else 1,
+        pixel_step=(layout.pixels * task.stride[1] >> doubled) * right,
+        rows=out_height if sums else bands,
+        row_stride=stride if sums else stride * segments.tiles,
         pitch=down,
         position=position,
-        width=x.shape[2] * right,
+        width=(x.shape[2] >> doubled) * right,
         line=-top,
-        height=x.shape[1],
+        height=x.shape[1] >> doubled,
         pad=x.zero_point,
         repeats=layout.blocks,
         repeat_step=source.panel_step or layout.channels,
         segments=segments,
     )
-    out_down, out_right = sink.strides[1], layout.pixels * sink.strides[2]
-    inner, outer = (out_right, out_down) if sums else (out_down, out_right)
-    count = strips if sums else out_height
     chosen = _columns(task, layout, geometry)
+    if not sums:
+        chosen = np.tile(chosen, (bands, 1))
     return Operation(
         name=task.name,
         tasks=(task.name,),
@@ -259,18 +281,29 @@ def _operation(
         shift=_spread(task.shift, chosen),
         zero=y.zero_point,
         clamp=task.clamp,
-        sink=Sink(
-            storage=sink.storage,
-            offset=sink.offset,
-            pixel=inner,
-            row=outer - (count - 1) * inner,
-            pixels=count,
-            pass_step=layout.channels * layout.outputs,
-        ),
+        sink=_sink(layout, segments, images),
         even=task.even,
+        pool=images.pooled,
         macs=out_height * out_width * int(task.weights.size),
         stationary=True,
     )
+
+
+def _sink(layout: _Layout, segments: Segments, images: Images) -> Sink:
+    """Where tiles go: along a row of strips; or down a strip, then the next, then the next band."""
+    view, (_, height, width, _) = images.sink, images.y.shape
+    offset, down, right = view.offset, view.strides[1], layout.pixels * view.strides[2]
+    further = layout.channels * layout.outputs
+    if segments.sums:
+        strips = -(-width // layout.pixels)
+        return Sink(view.storage, offset, right, down - (strips - 1) * right, strips, None, further)
+    if images.pooled:
+        # A group of maxima has the place of the second of its two rows.
+        offset, down, right = offset - down // 2, down // 2, right // 2
+    tiles = segments.tiles
+    if tiles < height:
+        further = tiles * down
+    return Sink(view.storage, offset, down, right - (tiles - 1) * down, tiles, None, further)
 
 
 def _spread(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -288,18 +321,19 @@ def _columns(task: Conv, layout: _Layout, geometry: Geometry) -> np.ndarray:
 
 
 def _weights(
-    task: Conv, layout: _Layout, window: Window, taps: int, geometry: Geometry
+    task: Conv, layout: _Layout, op: Operation, taps: int, geometry: Geometry
 ) -> np.ndarray:
-    """(words, cols, depth) in the order of blocks, then steps of a tile."""
+    """(words, cols, depth) in the order of passes, then steps of a tile."""
     outputs, height = task.weights.shape[:2]
     lines = task.weights.reshape(outputs, height, layout.taps)
     steps = -(-layout.taps // taps)
     lines = np.pad(lines, ((0, 1), (0, 0), (0, steps * taps - layout.taps)))
     own = lines[_columns(task, layout, geometry)]
     own = own.reshape(layout.blocks, geometry.cols, height, steps, taps)
-    assert window.segments is not None
-    if window.segments.sums:
+    assert op.window.segments is not None
+    if op.window.segments.sums:
         words = own.transpose(0, 2, 3, 1, 4).reshape(-1, geometry.cols, taps)
     else:
         words = own.transpose(0, 3, 1, 2, 4).reshape(-1, geometry.cols, height * taps)
+    words = np.tile(words, (op.passes(geometry) // layout.blocks, 1, 1))
     return np.pad(words, ((0, 0), (0, 0), (0, geometry.depth - words.shape[2])))

@@ -92,13 +92,15 @@ def wrapped(program: Program, config: Config) -> dict[str, tuple[Word, ...]]:
     """The program's words with addresses and tokens modulo their widths in the machine."""
     widths = {"address": config.address_bits, "need": config.token_bits}
     wrapped = {name: 1 << width for name, width in widths.items()}
-    gathers = {
+    addressed = {
         unit: tuple(
-            w | {n: w[n] % size for n, size in wrapped.items()} for w in program.words[unit]
+            w | {n: w[n] % size for n, size in wrapped.items() if n in w}
+            for w in program.words[unit]
         )
-        for unit in (numbered("gather", core) for core in range(config.core_count))
+        for core in range(config.core_count)
+        for unit in (numbered("gather", core), numbered("epilogue", core))
     }
-    return {**program.words, **gathers}
+    return {**program.words, **addressed}
 
 
 def _links(program: Program) -> tuple[tuple[str, int], ...]:

@@ -52,8 +52,9 @@ class Segments:
 
     Either the lines of a pixel are ``sums``: their steps make one tile of ``columns`` outputs, and
     with ``skip`` lines outside the tensor are left out. Or the lines are a sweep down a strip:
-    after ``warm`` lines, every ``every``-th makes a tile, ``tiles`` in all. The last tile of a row
-    of tiles (``edge`` 1) or all tiles of the last row (2) have only ``tail`` outputs.
+    after ``warm`` lines, every ``every``-th makes a tile, ``tiles`` in all; a row of pixels is then
+    a band of strips, and a pass of its own. The last tile of a row of tiles (``edge`` 1) or all
+    tiles of the last row (2) have only ``tail`` outputs.
     ``doubled`` reads a tensor of half the rows and columns as if it were upsampled by two.
     """
 
@@ -246,20 +247,22 @@ class Operation:
             terms = np.array([np.abs(row, dtype=np.int32).sum() for row in self.weights])
         else:
             words = self.weights.astype(np.int64).reshape(
-                self.window.repeats, -1, *self.weights.shape[1:]
+                -1, self.window.patch_words(0), *self.weights.shape[1:]
             )
             terms = np.abs(words).sum(axis=(1, 3))
         most = (int(terms.max()) << 15) + int(np.abs(self.bias).max(initial=0)) + (1 << 31)
         return most.bit_length() + 1
 
     def passes(self, geometry: Geometry) -> int:
-        if self.window.segments is not None:
-            return self.window.repeats
+        segments = self.window.segments
+        if segments is not None:
+            return self.window.repeats * (1 if segments.sums else self.window.rows)
         return -(-self.outputs // geometry.cols)
 
     def tiles(self, geometry: Geometry) -> int:
-        if self.window.segments is not None:
-            return self.window.pixel_count * self.window.segments.tiles
+        segments = self.window.segments
+        if segments is not None:
+            return self.window.pixel_count if segments.sums else self.window.pixels * segments.tiles
         return -(-self.window.pixel_count // geometry.rows)
 
     def words(self, geometry: Geometry) -> int:

@@ -23,8 +23,9 @@ Word = dict[str, int]
 class Program:
     """Per unit its words, a value per field; and what each core's constant memories hold.
 
-    A gather word's ``address`` and ``need`` may be negative, where the first tap lies outside the
-    tensor; what a machine stores of them is modulo its address and token widths.
+    Of a gather word, ``address`` and ``need`` may be negative, where the first tap lies outside the
+    tensor, and the address of an epilogue's that pools; what a machine stores of them is modulo its
+    address and token widths.
     """
 
     words: Mapping[str, tuple[Word, ...]]

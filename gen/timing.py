@@ -258,49 +258,50 @@ class _Core:
         first_beat = first_step = None
         step = self.core_free
         steps = len(segments.patterns)
-        for n in range(op.passes(self.geometry)):
-            weights = yield from self._weights(phase, n)
+        places = window.repeats * window.pixel_count
+        per_pass = places // op.passes(self.geometry)
+        for place in range(places):
+            weights = yield from self._weights(phase, place // per_pass)
             step = max(step, weights)
-            for pixel in range(window.pixel_count):
-                row = pixel // window.pixels
-                phases = 0
-                lines = [
-                    window.line + row * window.row_stride + line * window.line_stride
-                    for line in range(window.lines)
-                ]
-                for number, line in enumerate(lines):
-                    y = line >> 1 if segments.doubled else line
-                    inside = 0 <= y < window.height
-                    if segments.skip and not inside:
-                        beat += 1
-                        continue
-                    beat = max(beat, self._room(1))
-                    if inside:
-                        arrived = yield from _known(partial(rows.at, y))
-                        beat = max(beat, arrived)
-                    first_beat = beat if first_beat is None else first_beat
-                    self._gathers(phase, beat, beat + beats)
-                    beat += beats
-                    step = max(step, beat - 1 + SEGMENT_AHEAD)
-                    if first_step is None:
-                        first_step = step
-                        results.begins = yield from _known(partial(self._opens, phase))
-                    if segments.sums:
-                        following = y + window.line_stride
-                        ends = number == window.lines - 1 or (
-                            segments.skip and following >= window.height
-                        )
-                        step += steps
-                    else:
-                        ends = number >= segments.warm and phases == 0
-                        if number >= segments.warm:
-                            phases = (phases + 1) % segments.every
-                        step += steps if ends else 1
-                    if ends:
-                        self._ends(step - 1, 1, results)
-                        step = self.core_free
-                    freed = (self.released[-1][0] if self.released else self.claimed - 1) + 1
-                    self.released.append((freed, step + 1))
+            row = place // window.pixels % window.rows
+            phases = 0
+            lines = [
+                window.line + row * window.row_stride + line * window.line_stride
+                for line in range(window.lines)
+            ]
+            for number, line in enumerate(lines):
+                y = line >> 1 if segments.doubled else line
+                inside = 0 <= y < window.height
+                if segments.skip and not inside:
+                    beat += 1
+                    continue
+                beat = max(beat, self._room(1))
+                if inside:
+                    arrived = yield from _known(partial(rows.at, y))
+                    beat = max(beat, arrived)
+                first_beat = beat if first_beat is None else first_beat
+                self._gathers(phase, beat, beat + beats)
+                beat += beats
+                step = max(step, beat - 1 + SEGMENT_AHEAD)
+                if first_step is None:
+                    first_step = step
+                    results.begins = yield from _known(partial(self._opens, phase))
+                if segments.sums:
+                    following = y + window.line_stride
+                    ends = number == window.lines - 1 or (
+                        segments.skip and following >= window.height
+                    )
+                    step += steps
+                else:
+                    ends = number >= segments.warm and phases == 0
+                    if number >= segments.warm:
+                        phases = (phases + 1) % segments.every
+                    step += steps if ends else 1
+                if ends:
+                    self._ends(step - 1, 1, results)
+                    step = self.core_free
+                freed = (self.released[-1][0] if self.released else self.claimed - 1) + 1
+                self.released.append((freed, step + 1))
         self.next_beat, self.core_free = beat, step
         return first_beat or 0, first_step or 0
 

@@ -19,7 +19,8 @@ class View:
     """``shape`` elements of ``storage`` (a tensor's name), ``strides`` and ``offset`` in elements.
 
     With ``panel``, an image's channels lie in panels of so many, each an image of its own, one
-    behind the other; strides are those inside a panel.
+    behind the other; strides are those inside a panel. ``doubled``, it is an image of one channel
+    with every pixel shown twice in both directions; strides are those of the stored one.
     """
 
     storage: str
@@ -27,6 +28,7 @@ class View:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     panel: int = 0
+    doubled: bool = False
 
     @property
     def panel_step(self) -> int:
@@ -35,6 +37,8 @@ class View:
 
     @property
     def dense(self) -> bool:
+        if self.doubled:
+            return False
         pairs = zip(self.shape, self.strides, dense_strides(self.shape), strict=True)
         return all(n == 1 or a == b for n, a, b in pairs)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from amaranth import Array as Choice
-from amaranth import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal
+from amaranth import Cat, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -130,16 +130,11 @@ class Array(wiring.Component):
             windows.write_data.eq(self.segment_data),
             windows.read_address.eq(self.step.patch),
             windows.push.eq(self.push),
+            windows.own.eq(self.step.segment),
             windows.pattern.eq(self.step.pattern),
+            windows.shared.eq(shared),
         ]
-        own = self.step.segment
-        for stage in range(Windows.LATENCY):
-            later = Signal(name=f"segment_{stage}")
-            m.d.sync += later.eq(own)
-            own = later
-        operands = Signal(Tile.operand_bits(config))
-        m.d.comb += operands.eq(Mux(own, windows.operands, shared.replicate(config.cols)))
-        return operands
+        return windows.operands
 
     def _weight_memories(self, m: Module) -> list:
         """Read data of each group's weights, in step with the address as it moves right."""

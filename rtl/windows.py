@@ -1,11 +1,12 @@
 """Windows: operands of their own for each column, cut out of the last few segments of lines."""
 
 from amaranth import Array as Choice
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
+from .delay import delayed
 from .memory import Memory
 
 __all__ = ["Windows"]
@@ -15,15 +16,17 @@ class Windows(wiring.Component):
     """A ring of segments, the newest of them in registers, and the wires from there to the columns.
 
     Sweeping down a strip of an image, each segment read makes a whole row of windows: what lies
-    above is still here. Wiring is fixed: a word chooses one of the machine's patterns.
+    above is still here. Wiring is fixed: a word chooses one of the machine's patterns, or the same
+    operands for all columns.
 
-    ``operands`` shows the choice :attr:`LATENCY` cycles after ``push`` or ``pattern``.
+    ``operands`` shows the choice :attr:`LATENCY` cycles after ``push``, ``own`` or ``pattern``.
 
     Members
     -------
     write_enable, write_address, write_data : a segment, element 0 lowest
     read_address, push : the segment at this position becomes the newest
-    pattern : which operands are wanted
+    own, pattern : whether columns take operands of their own, and which
+    shared : ``depth`` elements, those of all columns otherwise, when ``operands`` shows them
     operands : ``cols * depth`` elements, those of column 0 lowest
     """
 
@@ -32,7 +35,9 @@ class Windows(wiring.Component):
     write_data: Signal
     read_address: Signal
     push: Signal
+    own: Signal
     pattern: Signal
+    shared: Signal
     operands: Signal
 
     LATENCY = 2
@@ -47,6 +52,8 @@ class Windows(wiring.Component):
                 "write_data": In(size),
                 "read_address": In(position),
                 "push": In(1),
+                "own": In(1),
+                "shared": In(config.element_bits * config.depth),
                 "pattern": In(bits_for(len(config.patterns))),
                 "operands": Out(config.element_bits * config.cols * config.depth),
             }
@@ -86,10 +93,7 @@ class Windows(wiring.Component):
                     element = min(element, config.segment - 1)
                     parts.append(lines[pattern.lines - 1 - line].word_select(element, bits))
             views.append(Cat(*parts))
-        chosen = self.pattern
-        for stage in range(self.LATENCY):
-            later = Signal(len(chosen), name=f"pattern_{stage}")
-            m.d.sync += later.eq(chosen)
-            chosen = later
-        m.d.comb += self.operands.eq(Choice(views)[chosen] if len(views) > 1 else views[0])
+        late = delayed(m, Cat(self.own, self.pattern), self.LATENCY, "chosen", control=True)
+        chosen = Choice(views)[late[1:]] if len(views) > 1 else views[0]
+        m.d.comb += self.operands.eq(Mux(late[0], chosen, self.shared.replicate(config.cols)))
         return m

@@ -36,12 +36,13 @@ async def run(dut, busy: float):
     numbers = np.random.default_rng(cocotb.RANDOM_SEED)
     bits, size, ring = option("element_bits"), option("segment"), option("ring")
     cols, depth = option("cols"), option("depth")
-    await clocked(dut, write_enable=0, push=0, pattern=0)
+    await clocked(dut, write_enable=0, push=0, own=0, pattern=0, shared=0)
     memory = np.zeros((ring, size), dtype=np.int64)
     filled = [False] * ring
     history: list[np.ndarray] = []
     # What must be seen two cycles after a pattern was asked for.
     wanted: list[dict[tuple[int, int], int] | None] = [None, None]
+    alike = [False, False]
     checks = 0
     for _ in range(800):
         write = g.randrange(ring)
@@ -55,10 +56,17 @@ async def run(dut, busy: float):
             history.append(memory[read].copy())
         chosen = g.randrange(len(PATTERNS))
         dut.pattern.value = chosen
-        known = len(history) >= PATTERNS[chosen].lines
+        own = g.random() < 0.8
+        dut.own.value = int(own)
+        alike.append(not own)
+        shared = numbers.integers(0, 1 << bits, depth)
+        dut.shared.value = row(shared, bits)
+        known = own and len(history) >= PATTERNS[chosen].lines
         wanted.append(cut(history, PATTERNS[chosen]) if known else None)
         await RisingEdge(dut.clk)
         due = wanted.pop(0)
+        if alike.pop(0):
+            assert int(dut.operands.value) == row(np.tile(shared, cols), bits)
         if due is not None:
             seen = int(dut.operands.value)
             for (column, product), value in due.items():
