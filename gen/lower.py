@@ -42,6 +42,7 @@ from .lower_dot import (
 )
 from .lower_pad import padded
 from .lower_segments import FREE, Images, Wiring
+from .lower_vectors import vectors
 from .operation import Geometry, Operation, Residual, Sink, outputs_between
 from .views import View, dense_strides, views
 
@@ -331,7 +332,11 @@ class _Lowering:
         return follower if follower.inputs[1] == output else None
 
     def _move(self, task: Task, name: str, source: View, sink: View, **options) -> None:
-        self.operations += copies(name, (task.name,), source, sink, self.geometry, **options)
+        made = copies(name, (task.name,), source, sink, self.geometry, **options)
+        if self.wiring is not None:
+            second = options.get("second")
+            made = vectors(made, source, sink, second, self.geometry, self.wiring)
+        self.operations += made
 
     def _combine(self, task: Add | Multiply) -> None:
         first, other = task.inputs

@@ -7,7 +7,7 @@ import numpy as np
 from .operation import Geometry, Operation, Residual, Sink, Window
 from .views import View
 
-__all__ = ["IDENTITY", "chunk", "copies"]
+__all__ = ["IDENTITY", "chunk", "copies", "merged"]
 
 IDENTITY = (1 << 30, 1)
 """Multiplier and shift under which requantisation changes nothing."""
@@ -28,7 +28,7 @@ def chunk(size: int, geometry: Geometry, *, divide: bool = False) -> int:
     return min(sizes, key=lambda t: (cycles(t), size % t, -t))
 
 
-def _merged(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> tuple[list, list]:
+def merged(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> tuple[list, list]:
     """Shape and per-view strides with neighbouring dimensions joined where every view allows."""
     dims: list[int] = []
     steps: list[list[int]] = []
@@ -68,7 +68,7 @@ def copies(
     stride of 0, its elements are read again.
     """
     parts = [source.strides, sink.strides] + ([second.strides] if second else [])
-    dims, steps = _merged(source.shape, parts)
+    dims, steps = merged(source.shape, parts)
     if steps[-1][1] != 1 or (second is not None and steps[-1][2] != 1):
         dims, steps = [*dims, 1], [*steps, [1] * len(parts)]
     size = dims[-1]

@@ -1,0 +1,93 @@
+"""Lowering of copies to segments: a lane for every element, where they lie at equal distances."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rtl.config import Pattern
+
+from .cost import cycles
+from .lower_copy import merged
+from .lower_segments import Wiring
+from .operation import Geometry, Operation, Segments, Sink, Window
+from .views import View
+
+__all__ = ["vectors"]
+
+
+def vectors(
+    made: list[Operation],
+    source: View,
+    sink: View,
+    second: View | None,
+    geometry: Geometry,
+    wiring: Wiring,
+) -> list[Operation]:
+    """The copy ``made`` by patches as one operation on segments, where that is quicker.
+
+    Elements of the source are a constant distance apart, and each of them becomes one or several
+    neighbouring elements of the sink, beside as many of the second operand.
+    """
+    others = [sink.strides] + ([second.strides] if second else [])
+    shape = _steady(source.shape, [source.strides, *others])
+    if shape is None or any(op.softmax is not None for op in made):
+        return made
+    count, step, times = shape
+    abreast = geometry.cols // times
+    if abreast == 0:
+        return made
+    tiles = -(-count // abreast)
+    segments = Segments(
+        patterns=(Pattern(times, step, 1),),
+        size=(abreast - 1) * step + 1,
+        columns=abreast * times,
+        sums=True,
+        edge=1,
+        tail=(count - (tiles - 1) * abreast) * times,
+    )
+    if not wiring.admits(segments):
+        return made
+
+    def place(view: View) -> Sink:
+        return Sink(view.storage, view.offset, pixel=abreast * times, pixels=tiles)
+
+    weights = np.zeros((1, geometry.cols, geometry.depth), np.int16)
+    weights[..., 0] = 1
+    residual = made[0].residual
+    if residual is not None and second is not None:
+        residual = replace(residual, place=place(second))
+    own = replace(
+        made[0],
+        window=Window(
+            storage=source.storage,
+            offset=source.offset,
+            run=segments.size,
+            pixels=tiles,
+            pixel_step=abreast * step,
+            width=(count - 1) * step + 1,
+            segments=segments,
+        ),
+        outputs=segments.columns,
+        weights=weights,
+        sink=place(sink),
+        residual=residual,
+        stationary=True,
+    )
+    costs = [cycles(way, geometry, wiring.word_bytes) for way in ([own], made)]
+    return [own] if costs[0] < costs[1] else made
+
+
+def _steady(
+    shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]
+) -> tuple[int, int, int] | None:
+    """Elements of the source, their distance, and how often each is written; None where a distance
+    varies, or elements are not written side by side."""
+    dims, steps = merged(shape, list(strides))
+    if steps[-1][0] != 0:
+        dims, steps = [*dims, 1], [*steps, [0] + [1] * (len(strides) - 1)]
+    if len(dims) != 2 or any(step != 1 for step in steps[1][1:]):
+        return None
+    if steps[0][0] < 1 or any(step != dims[1] for step in steps[0][1:]):
+        return None
+    return dims[0], steps[0][0], dims[1]
