@@ -73,17 +73,38 @@ def _stream(operations: Sequence[Operation], geometry: Geometry, target: Target)
     return words * -(-size // beat) + sum(4 * op.outputs for op in heavy) // beat
 
 
-def candidates(graph: Graph, target: Target) -> list[tuple[int, Geometry]]:
-    """Estimated cycles and geometry, best first; of equals, the one with fewer lanes.
+def _least(graph: Graph, geometry: Geometry) -> float:
+    """Cycles that products take at least: a quarter of their taps may be padding that is left out,
+    and each output passes a lane."""
+    products = [task for task in graph.tasks if task.macs(graph)]
+    return sum(
+        max(
+            0.75 * task.macs(graph) / geometry.multipliers,
+            graph.tensors[task.output].size / geometry.lanes,
+        )
+        for task in products
+    )
+
+
+def candidates(graph: Graph, target: Target, most: int) -> list[tuple[int, Geometry]]:
+    """Estimated cycles and geometry of the best ``most``, best first; of equals, the one with fewer
+    lanes.
 
     Raises
     ------
     UserError
         If none of the geometries serves the graph.
     """
-    ranked = []
+
+    def order(pair: tuple[int, Geometry]) -> tuple[int, int, int, int]:
+        return pair[0], pair[1].lanes, pair[1].rows, pair[1].cols
+
+    ranked: list[tuple[int, Geometry]] = []
     refusal: UserError | None = None
-    for geometry in _shapes(target, graph.element_bytes):
+    shapes = [(_least(graph, shape), shape) for shape in _shapes(target, graph.element_bytes)]
+    for least, geometry in sorted(shapes, key=lambda pair: pair[0]):
+        if len(ranked) == most and least > ranked[-1][0]:
+            break
         try:
             operations = lower(graph, geometry).operations
         except UserError as error:
@@ -94,6 +115,7 @@ def candidates(graph: Graph, target: Target) -> list[tuple[int, Geometry]]:
         beats = _stream(operations, geometry, target)
         # Where the channel is the bound, what is left to compute at its end still counts a little.
         ranked.append((max(busy, beats) + min(busy, beats) // 16, geometry))
+        ranked = sorted(ranked, key=order)[:most]
     if refusal is not None and not ranked:
         raise refusal
-    return sorted(ranked, key=lambda r: (r[0], r[1].lanes, r[1].rows, r[1].cols))
+    return ranked

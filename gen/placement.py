@@ -74,7 +74,7 @@ def placed(
     Raises
     ------
     UserError
-        If nothing is computed, or cores would lay a tensor out in different ways.
+        If nothing is computed, or cores would fuse tasks or lay a tensor out in different ways.
     """
     several = len(placement.geometries) > 1
     lowered = {
@@ -86,7 +86,7 @@ def placed(
     storages: dict[str, int] = {}
     for core, geometry in enumerate(placement.geometries):
         own = lowered[geometry]
-        kept = [op for op in own.operations if placement.core[op.tasks[0]] == core]
+        kept = [op for op in own.operations if placement.core.get(op.tasks[0]) == core]
         chosen += ((op, core) for op in kept)
         names = {op.sink.storage for op in kept} | {op.window.storage for op in kept}
         names |= {op.residual.place.storage for op in kept if op.residual}
@@ -95,6 +95,7 @@ def placed(
                 raise UserError(f"tensor '{name}' would lie differently on two cores")
     if not chosen:
         raise UserError(f"graph '{graph.name}' has no task that computes anything")
+    _complete(graph, chosen, len(placement.geometries))
     _same_layouts(list(lowered.values()))
     for name in (*graph.inputs, *graph.outputs):
         storages.setdefault(name, lowered[placement.geometries[0]].storages[name])
@@ -106,6 +107,16 @@ def placed(
         for geometry, bits in zip(placement.geometries, heavy, strict=True)
     )
     return Placed(tuple(chosen), storages, sites)
+
+
+def _complete(graph: Graph, chosen: Sequence[tuple[Operation, int]], cores: int) -> None:
+    """Every core has work, and what is read is made: a task that one core would fuse with another
+    must not be left to a core that would not."""
+    made = {*graph.inputs} | {op.sink.storage for op, _ in chosen}
+    reads = {op.window.storage for op, _ in chosen}
+    reads |= {op.residual.place.storage for op, _ in chosen if op.residual}
+    if not reads <= made or len({core for _, core in chosen}) < cores:
+        raise UserError(f"the cores would fuse the tasks of '{graph.name}' in different ways")
 
 
 def _same_layouts(lowered: Sequence[Lowered]) -> None:

@@ -46,7 +46,7 @@ def placements(
         )
     if policy != "dataflow":
         progress("choosing a geometry")
-        for _, geometry in candidates(graph, target)[:SHAPES]:
+        for _, geometry in candidates(graph, target, SHAPES):
             yield Placement.single(graph, geometry)
     if policy != "sequential" and alone is None:
         progress("weighing arrays")
