@@ -173,7 +173,7 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = Tr
         Geometry(core.rows, core.cols, core.depth, core.lanes, core.element_bytes)
         for core in config.cores
     )
-    wiring = Wiring(config.patterns, config.segment, config.word_bytes)
+    wiring = Wiring(config.patterns, config.segment, config.word_bytes, config.doubled, config.pool)
     groups = groups_of(lower(graph, geometries[0], fuse=fuse, wiring=wiring))
     core = {task: i // 2 % len(geometries) for i, group in enumerate(groups) for task in group}
     placement = Placement(geometries, core)

@@ -109,7 +109,7 @@ class _Lowering:
 
     def _halves(self, task: Task, pool: Pool) -> bool:
         """Whether the epilogue can take the maxima of 2 by 2 pixels behind a convolution."""
-        if self._int8 or not isinstance(task, Conv) or pool.mode != "max":
+        if self._int8 or self.dense or not isinstance(task, Conv) or pool.mode != "max":
             return False
         if pool.kernel != (2, 2) or pool.stride != (2, 2) or any(pool.padding):
             return False
@@ -361,7 +361,8 @@ class _Lowering:
         source, sink, by = self.views[task.inputs[0]], self.views[task.output], task.factor
         shown = View(source.storage, source.offset, sink.shape, source.strides, doubled=True)
         users = [user for user in self.graph.tasks if task.output in user.inputs]
-        if by == 2 and task.output not in self.graph.outputs and all(
+        alike = by == 2 and not self.dense and task.output not in self.graph.outputs
+        if alike and all(
             isinstance(user, Conv) and self._convolution(user, shown, self.views[user.output])
             for user in users
         ):  # fmt: skip
@@ -522,7 +523,8 @@ def lower(
 
     With ``fuse``, a product's epilogue takes over the sum, or of int16 the product, with another
     tensor and the table that follow it. ``wiring`` is what segments there may be.
-    With ``dense``, no tensor lies in panels, so that all geometries lay it out alike.
+    With ``dense``, no tensor lies in panels, is pooled on its way or shown twice, so that all
+    geometries lay it out alike.
 
     Raises
     ------

@@ -27,11 +27,14 @@ MOST_WARM, MOST_EVERY, MOST_WEIGHTS = 15, 16, 15
 @dataclass(frozen=True)
 class Wiring:
     """What a machine cuts out of segments: ``patterns``, or any where they are None, of segments of
-    up to ``size`` elements, which come in words of ``word_bytes``."""
+    up to ``size`` elements, which come in words of ``word_bytes``; and whether segments may be
+    ``doubled``, or results pooled on their way."""
 
     patterns: tuple[Pattern, ...] | None = None
     size: int = 256
     word_bytes: int = 128
+    doubled: bool = True
+    pool: bool = True
 
     def suits(self, geometry: Geometry) -> bool:
         """Whether an array of ``geometry`` may have it."""
@@ -39,7 +42,7 @@ class Wiring:
 
     def admits(self, segments: Segments) -> bool:
         """Whether it serves ``segments``."""
-        if segments.size > self.size:
+        if segments.size > self.size or (segments.doubled and not self.doubled):
             return False
         if self.patterns is None:
             return True
@@ -207,7 +210,9 @@ def segmented(
     ``bias`` (O,) has the input's zero point multiplied out.
     """
     layout = _layout(task, images, geometry)
-    if layout is None or (images.pooled and not _poolable(layout, images)):
+    if layout is None:
+        return None
+    if images.pooled and not (wiring.pool and _poolable(layout, images)):
         return None
     found: list[tuple[int, Operation, int]] = []
     for segments, taps in _ways(task, layout, images, geometry):
