@@ -33,7 +33,7 @@ from gen.graph import (
 )
 from gen.task_products import EQUAL_SCALES, INT16_MULTIPLIER
 
-__all__ = ["graphs", "matrices", "random_inputs", "separable", "skips"]
+__all__ = ["graphs", "images", "matrices", "random_inputs", "separable", "skips"]
 
 KINDS = (
     ("conv",) * 5
@@ -182,11 +182,16 @@ class _Builder:
             )
         )
 
-    def window(self, x: Tensor, outputs: int, kernel: int, groups: int) -> Tensor:
-        """A square convolution, and its output; or ``x``, where there is no window."""
+    def window(
+        self, x: Tensor, outputs: int, kernel: int, groups: int, *, same: bool = False
+    ) -> Tensor:
+        """A square convolution, which keeps the size if ``same``, and its output; or ``x``, where
+        there is no window."""
         spread = 2 if self.rng.random() < 0.1 else 1
         stride = (self.integer(1, 2), self.integer(1, 2))
         padding = tuple(self.integer(0, 2) for _ in range(4)) if kernel > 1 else (0, 0, 0, 0)
+        if same:
+            spread, stride, padding = 1, (1, 1), (kernel // 2,) * 4
         reach = (kernel - 1) * spread + 1
         height = (x.shape[1] + padding[0] + padding[1] - reach) // stride[0] + 1
         width = (x.shape[2] + padding[2] + padding[3] - reach) // stride[1] + 1
@@ -284,9 +289,9 @@ class _Builder:
         task = Multiply(self.name("multiply"), operands, y.name, *numbers, clamp=self.clamp(0))
         self.tasks.append(task)
 
-    def upsample(self, x: Tensor) -> None:
+    def upsample(self, x: Tensor, factor: int = 0) -> None:
         _, h, w, c = x.shape
-        factor = self.integer(2, 3)
+        factor = factor or self.integer(2, 3)
         y = self.same(x, (1, h * factor, w * factor, c))
         self.tasks.append(Upsample(self.name("upsample"), (x.name,), y.name, factor))
 
@@ -435,11 +440,47 @@ def skips(draw: st.DrawFn, *, size: int, bits: int = 8) -> Graph:
 
 
 @st.composite
-def separable(draw: st.DrawFn, *, bits: int = 8) -> Graph:
+def images(draw: st.DrawFn) -> Graph:
+    """Convolutions of images of one or two channels in int16, twice as large or half as large in
+    between, and element-wise tasks."""
+    b = _Builder(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw, bits=16)
+    shape = (
+        1,
+        draw(st.integers(1, 10)),
+        draw(st.integers(1, 10)),
+        draw(st.sampled_from((1, 1, 2))),
+    )
+    x = first = b.tensor(shape)
+    for _ in range(draw(st.integers(1, 3))):
+        kind = draw(
+            st.sampled_from(("upsample", "halve", "halve", "lookup", "multiply", "add", ""))
+        )
+        same = kind in ("halve", "upsample") or draw(st.booleans())
+        x = b.window(x, draw(st.sampled_from((1, 1, 2))), 3, 1, same=same)
+        if kind == "halve" and x.shape[1] > 1 and x.shape[2] > 1:
+            y = Tensor(f"t{len(b.tensors)}", (1, x.shape[1] // 2, x.shape[2] // 2, x.shape[3]),
+                       x.scale, 0, bits=16)  # fmt: skip
+            b.tensors[y.name] = y
+            pool = Pool(b.name("max"), (x.name,), y.name, "max", (2, 2), (2, 2), clamp=x.limits)
+            b.tasks.append(pool)
+        elif kind == "upsample" and x.size <= 300:
+            b.upsample(x, 2)
+        elif kind in ("lookup", "multiply", "add"):
+            b.step(kind, x, [x])
+        x = b.tensors[b.tasks[-1].output] if b.tasks else x
+    if not b.tasks:
+        b.lookup(x)
+    used = {name for task in b.tasks for name in task.inputs}
+    outputs = tuple(t.output for t in b.tasks if t.output not in used)
+    return Graph("images", b.tensors, tuple(b.tasks), (first.name,), outputs)
+
+
+@st.composite
+def separable(draw: st.DrawFn) -> Graph:
     """Convolutions of few channels, then depthwise ones and products by turns, of the kernels and
     strides for which a machine may have patterns."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    b = _Builder(rng, draw, bits=bits, symmetric=draw(st.booleans()))
+    b = _Builder(rng, draw, symmetric=draw(st.booleans()))
     few = draw(st.sampled_from((1, 2, 3, 3, 3, 4, 8, 12, 16, 20)))
     x = b.tensor((1, draw(st.integers(1, 12)), draw(st.integers(1, 12)), few))
     name = x.name

@@ -17,7 +17,7 @@ from gen.timing import predict
 from sim import golden
 from sim.execute import execute
 from tests.e2e.machines import MACHINES, built
-from tests.random_graphs import graphs, matrices, random_inputs, separable, skips
+from tests.random_graphs import graphs, images, matrices, random_inputs, separable, skips
 
 QUICK, SLOW = 120, 1500
 
@@ -64,6 +64,10 @@ def _bins(schedule: Schedule) -> set[str]:
             bins |= {"blocks of channels"} if op.window.repeats > 1 else set()
             bins |= {"panels"} if op.window.repeat_step > op.window.run else set()
             bins |= {"segments and lookup"} if op.table is not None else set()
+            bins |= {"pixels shown twice"} if segments.doubled else set()
+            bins |= {"pooled"} if op.pool else set()
+            bins |= {"bands"} if not segments.sums and op.window.rows > 1 else set()
+            bins |= {"vectors"} if op.residual is not None else set()
         if op.even is not None:
             bins.add("halves to even" if op.even else "halves away from zero")
         if np.any(op.shift > 0) and g.element_bytes == 1:
@@ -90,6 +94,7 @@ WANTED = {
     | {"rows read while others are written", "softmax"},
     "segments": {"strips", "partial strip", "sums of lines", "lines skipped", "several patterns"}
     | {"panels", "blocks of channels", "weights off chip", "segments and lookup"},
+    "wide-segments": {"pixels shown twice", "pooled", "bands", "vectors", "weights off chip"},
     "pair": {"several cores", "a core reads what another writes", "weights off chip", "softmax"}
     | {"residual addition", "rows read while others are written", "an operand from another core"},
 }
@@ -106,7 +111,8 @@ def _property(name: str, examples: int, seed: int) -> Counter:
     if bits == 16 and machine.config.depth == 1:
         strategies.append(matrices())
     if machine.config.patterns:
-        strategies = [separable(bits=bits)] * 3 + strategies[:1]
+        own = separable() if bits == 8 else images()
+        strategies = [own] * 3 + strategies[:1]
 
     @settings(
         max_examples=examples,
