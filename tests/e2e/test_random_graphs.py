@@ -94,7 +94,7 @@ WANTED = {
     | {"rows read while others are written", "softmax"},
     "segments": {"strips", "partial strip", "sums of lines", "lines skipped", "several patterns"}
     | {"panels", "blocks of channels", "weights off chip", "segments and lookup"},
-    "wide-segments": {"pixels shown twice", "pooled", "bands", "vectors", "weights off chip"},
+    "wide-segments": {"pixels shown twice", "bands", "vectors", "weights off chip"},
     "pair": {"several cores", "a core reads what another writes", "weights off chip", "softmax"}
     | {"residual addition", "rows read while others are written", "an operand from another core"},
 }
