@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 
 from rtl.config import Config
 
@@ -225,8 +224,10 @@ def compile_graph(
     best: Compiled | None = None
     chosen: Placement | None = None
     failure: UserError | None = None
+    tried: list[Placement] = []
     fixed = Placement.single(graph, geometry) if geometry is not None else None
     for placement in [fixed] if fixed else placements(graph, target, policy, tell):
+        tried.append(placement)
         try:
             schedule = schedule_graph(graph, target, placement)
         except UserError as error:
@@ -241,7 +242,7 @@ def compile_graph(
         best = _leaner(best, chosen, throttled)
     if best is None:
         tell("looking for a budget that suffices")
-        raise _refusal(graph, target, policy, failure)
+        raise _refusal(graph, target, tried, failure)
     check(best.schedule)
     return best
 
@@ -273,12 +274,14 @@ def _leaner(made: Compiled, placement: Placement, throttled: bool) -> Compiled:
         best = less
 
 
-def _refusal(graph: Graph, target: Target, policy: str, failure: UserError | None) -> UserError:
+def _refusal(
+    graph: Graph, target: Target, tried: Sequence[Placement], failure: UserError | None
+) -> UserError:
     """What was too small, and what would do."""
     if failure is None:
         few = f"--multipliers {target.multipliers} is too few for an array: 2 would suffice"
         return UserError(few)
-    enough = _sufficient(graph, target, list(islice(placements(graph, target, policy), 2)))
+    enough = _sufficient(graph, target, tried[:2])
     if enough is None:
         return failure
     return UserError(

@@ -8,6 +8,7 @@ producers have made the first rows that it reads, and ends after they do. The ex
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ortools.sat.python import cp_model
 
@@ -33,7 +34,7 @@ class Costs:
     """Of each group of tasks on each geometry the cycles; and what must precede what.
 
     ``lag`` is the share of a producer's cycles after which its consumer may begin, ``tail`` that of
-    the consumer's after the producer has ended. ``beats`` are those of all off-chip transfers.
+    the consumer's after the producer has ended.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -203,11 +204,13 @@ def bound(graph: Graph, target: Target) -> int:
     groups = tuple(groups_of(lowered))
     macs = [sum(op.macs for op in lowered.operations if op.tasks[0] in g) for g in groups]
     most = target.multipliers
-    shares = {*range(1, 33), *range(34, 65, 2), *range(68, 1 + most, 4)}
+    # A core of a number between two shares is counted as the smaller one and as quick as the most
+    # of them, so that the bound holds for all numbers.
+    steps = (*range(1, 33), *range(34, 65, 2), *range(68, 1 + most, 4))
+    shares = [*(n for n in steps if n <= most), most + 1]
     ideal = {
-        Geometry(1, n, 1, 1): tuple(-(-count // n) for count in macs)
-        for n in sorted(shares)
-        if n <= most
+        Geometry(1, n, 1, 1): tuple(-(-count // (following - 1)) for count in macs)
+        for n, following in pairwise(shares)
     }
     table = Costs(groups, ideal, _edges(lowered, groups))
     found = partition(table, most, len(groups), apart=True)

@@ -67,7 +67,7 @@ def _several(
     for cores in range(2, min(MOST_CORES, count) + 1) if policy == "auto" else ():
         found = partition(table, budget, cores)
         if found is not None:
-            gap = 1 - found.bound / max(1, found.cycles)
+            gap = found.cycles / max(1, found.bound) - 1
             progress(f"{cores} cores: about {found.cycles:,} cycles, {gap:.0%} above the bound")
             yield found.placement
     found = partition(table, budget, count, apart=True) if count * smallest <= budget else None

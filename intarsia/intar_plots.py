@@ -1,11 +1,10 @@
 """Pictures of ``intarsia bench intar``: one kernel's schedules under each policy, on one axis."""
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gen.errors import UserError
+from .figures import figure
 
 __all__ = ["plot"]
 
@@ -31,18 +30,14 @@ def plot(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     UserError
         If Matplotlib is not installed.
     """
-    try:
-        figure_module: Any = import_module("matplotlib.figure")
-    except ModuleNotFoundError as error:
-        raise UserError("Matplotlib is not installed: pip install matplotlib") from error
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for kernel in dict.fromkeys(row["kernel"] for row in rows):
         own = [row for row in rows if row["kernel"] == kernel]
         lines = [len(row["cores"]) for row in own]
         height = sum(MARGIN + HEIGHT * count for count in lines)
-        figure = figure_module.Figure(figsize=(10, height), layout="constrained")
-        axes = figure.subplots(
+        page = figure(10, height)
+        axes = page.subplots(
             len(own), 1, sharex=True, squeeze=False, height_ratios=[1 + n for n in lines]
         )
         tasks = list(dict.fromkeys(phase["task"] for row in own for phase in row["phases"]))
@@ -50,7 +45,7 @@ def plot(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
             _draw(ax, row, tasks, max(other["cycles"] for other in own))
         axes[-1, 0].set_xlabel("cycle")
         path = folder / f"{kernel}.svg"
-        figure.savefig(path, metadata={"Date": None})
+        page.savefig(path, metadata={"Date": None})
         paths.append(path)
     return paths
 

@@ -1,13 +1,11 @@
 """Plots of the benchmark of unrolled layers: area against sparsity and width."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gen.errors import UserError
-
 from .bench_unrolled import Row
+from .figures import figure
 
 __all__ = ["plot"]
 
@@ -25,16 +23,12 @@ def plot(rows: Sequence[Row], folder: Path) -> list[Path]:
     UserError
         If Matplotlib is not installed.
     """
-    try:
-        figure_module: Any = import_module("matplotlib.figure")
-    except ImportError as error:
-        raise UserError("Matplotlib is not installed: pip install matplotlib") from error
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for key in sorted({(r.kernel, r.size, r.arithmetic, r.flow) for r in rows}):
         those = [r for r in rows if (r.kernel, r.size, r.arithmetic, r.flow) == key]
-        figure = figure_module.Figure(figsize=(7, 5), layout="constrained")
-        axes = figure.subplots()
+        page = figure(7, 5)
+        axes = page.subplots()
         for generator in dict.fromkeys(r.generator for r in those):
             for width in (w for w in _WIDTHS if any(r.width == w for r in those)):
                 _line(axes, [r for r in those if (r.generator, r.width) == (generator, width)])
@@ -44,7 +38,7 @@ def plot(rows: Sequence[Row], folder: Path) -> list[Path]:
         axes.set_title(" ".join(key))
         axes.legend(fontsize="small")
         path = folder / f"{'-'.join(key)}.svg"
-        figure.savefig(path)
+        page.savefig(path)
         paths.append(path)
     return paths
 
