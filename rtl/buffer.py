@@ -73,6 +73,8 @@ class Buffer(wiring.Component):
             m.d.comb += ones[i].eq(self.write_enable & (i < self.write_count))
 
         attributes: dict = {"no_rw_check": 1, "ram_style": "block"}
+        # A window that ends behind the last address goes on with the first.
+        bits = len(read_index) - 1
         outputs = []
         for bank in range(2):
             ram = memory.Memory(
@@ -88,8 +90,8 @@ class Buffer(wiring.Component):
             ahead_write = odd_write if bank == 0 else 0
             upper = odd_write ^ bank
             m.d.comb += [
-                read.addr.eq(read_index[1:] + ahead_read),
-                write.addr.eq(write_index[1:] + ahead_write),
+                read.addr.eq((read_index[1:] + ahead_read)[:bits]),
+                write.addr.eq((write_index[1:] + ahead_write)[:bits]),
                 write.data.eq(Mux(upper, spread[word:], spread[:word])),
                 write.en.eq(Mux(upper, mask[size:], mask[:size])),
             ]

@@ -4,7 +4,7 @@ from rtl.buffer import Buffer
 from tests.rtl.blocks import bench
 
 
-@pytest.mark.parametrize(("words", "word_bytes"), [(32, 8), (16, 4)])
+@pytest.mark.parametrize(("words", "word_bytes"), [(32, 8), (16, 4), (2, 4)])
 def test_buffer(words, word_bytes):
     size = words * word_bytes
     sizes = {"bytes": size, "word_bytes": word_bytes, "latency": Buffer.LATENCY}
