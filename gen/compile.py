@@ -189,7 +189,10 @@ def machine_for(schedule: Schedule, compiled: Program, *, memory: str, throttled
     """The specialised machine, or with ``memory`` "ram" the general one of the same sizes."""
     config = config_for(schedule, compiled, throttled=throttled)
     general = Machine.general(config)
-    return general if memory == "ram" else specialise(general, compiled)
+    if memory == "ram":
+        return general
+    sums = [schedule.scaled_bits(core) for core in range(len(schedule.cores))]
+    return specialise(general, compiled, sums)
 
 
 def compile_graph(

@@ -123,12 +123,13 @@ def _seconded(word: Word) -> bool:
     return bool(word["add"] or word.get("multiply"))
 
 
-def specialise(machine: Machine, program: Program) -> Machine:
+def specialise(machine: Machine, program: Program, sums: Sequence[int] = ()) -> Machine:
     """The machine that runs ``program`` and nothing else.
 
     Schedule and constant memories become ROM, links that no word uses disappear, fields and tokens
     shrink to the values that occur, and units for additions, tables and maxima stay only where a
-    word asks for them.
+    word asks for them. ``sums`` are the accumulator bits that each core needs, by default those
+    that it has.
     """
     first, *others = machine.config.cores
     token_bits = max(1, _most_counted(program, machine.config).bit_length() + 1)
@@ -137,6 +138,8 @@ def specialise(machine: Machine, program: Program) -> Machine:
         replace(core, others=(), **shared, **_pruned(core, program, index))
         for index, core in enumerate((first, *others))
     ]
+    if sums:
+        cores = [replace(c, accumulator_bits=n) for c, n in zip(cores, sums, strict=True)]
     config = replace(cores[0], others=tuple(cores[1:]))
     general = word_fields(config)
     words = wrapped(program, config)

@@ -241,6 +241,18 @@ class Operation:
     @property
     def sum_bits(self) -> int:
         """Width that no sum of 16-bit activations exceeds, nor with its bias."""
+        most = (self._terms << 15) + int(np.abs(self.bias).max(initial=0)) + (1 << 31)
+        return most.bit_length() + 1
+
+    @property
+    def scaled_bits(self) -> int:
+        """Width that no sum of int8 activations exceeds, nor with its bias, shifted left."""
+        most = (self._terms << 7) + int(np.abs(self.bias, dtype=np.int64).max(initial=0))
+        return (most << max(0, int(self.shift.max(initial=0)))).bit_length() + 1
+
+    @property
+    def _terms(self) -> int:
+        """The largest sum of an output's absolute weights."""
         if self.weights is None:
             terms = np.array(abs(self.unit) * self.window.lines * self.window.taps)
         elif self.window.segments is None:
@@ -250,8 +262,7 @@ class Operation:
                 -1, self.window.patch_words(0), *self.weights.shape[1:]
             )
             terms = np.abs(words).sum(axis=(1, 3))
-        most = (int(terms.max()) << 15) + int(np.abs(self.bias).max(initial=0)) + (1 << 31)
-        return most.bit_length() + 1
+        return int(terms.max())
 
     def passes(self, geometry: Geometry) -> int:
         segments = self.window.segments

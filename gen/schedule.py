@@ -196,6 +196,15 @@ class Schedule:
             return 32
         return max(32, *(phase.operation.sum_bits for phase in self.phases_of(core)))
 
+    def scaled_bits(self, core: int) -> int:
+        """What the accumulators of a core that runs nothing else need, at most
+        :meth:`accumulator_bits`."""
+        general = self.accumulator_bits(core)
+        if self.element_bytes > 1:
+            return general
+        needed = max(phase.operation.scaled_bits for phase in self.phases_of(core))
+        return min(general, needed)
+
     @property
     def channels(self) -> int:
         """AXI channels."""

@@ -112,32 +112,34 @@ class Lane(wiring.Component):
         the zero point and the clamp."""
         product = self._register(m, x * multiplier, f"{name}_product")
         product = self._register(m, product, f"{name}_product_late")
+        wide = len(x)
         if self._even:
-            shifted = self._scaled_either_way(m, product, right, name)
+            shifted = self._scaled_either_way(m, product, right, name, wide)
         else:
-            doubled = self._register(m, (product + (1 << 30)) >> 31, f"{name}_doubled", signed(32))
+            upper = (product + (1 << 30)) >> 31
+            doubled = self._register(m, upper, f"{name}_doubled", signed(wide))
             rounded = self._rounded(doubled, right)
-            shifted = self._register(m, rounded, f"{name}_shifted", signed(32))
+            shifted = self._register(m, rounded, f"{name}_shifted", signed(wide))
         placed = Signal(signed(34), name=f"{name}_placed")
         m.d.comb += placed.eq(shifted + zero)
         clamped = Mux(placed < low, low, Mux(placed > high, high, placed))
         return self._register(m, clamped, f"{name}_clamped", signed(8))
 
-    def _scaled_either_way(self, m: Module, product: Signal, right, name: str):
+    def _scaled_either_way(self, m: Module, product: Signal, right, name: str, wide: int):
         """``product / 2**(31 + right)`` in two stages, rounded as ``even`` says."""
         even = self.parameters.even
-        fine = Signal(signed(32 + FRACTION), name=f"{name}_fine")
+        fine = Signal(signed(wide + FRACTION), name=f"{name}_fine")
         first = Mux(even, 1 << (30 - FRACTION), 1 << 30)
         m.d.comb += fine.eq((product + first) >> (31 - FRACTION))
         kept = Cat(fine[:FRACTION] & even.replicate(FRACTION), fine[FRACTION:])
-        doubled = self._register(m, kept, f"{name}_doubled", signed(32 + FRACTION))
+        doubled = self._register(m, kept, f"{name}_doubled", signed(wide + FRACTION))
         half = (1 << (FRACTION - 1)) << right
         raised = Signal(signed(33 + FRACTION), name=f"{name}_raised")
         m.d.comb += raised.eq(doubled + half - (~even & (doubled < 0)))
         below = ((1 << FRACTION) << right) - 1
         was_half = self._register(m, even & ((raised & below) == 0), f"{name}_was_half")
         whole = (raised >> FRACTION) >> right
-        shifted = self._register(m, whole, f"{name}_shifted", signed(32))
+        shifted = self._register(m, whole, f"{name}_shifted", signed(wide))
         return Cat(shifted[0] & ~was_half, shifted[1:]).as_signed()
 
     def _rescale(self, m: Module, byte, zero, multiplier, shift, name: str) -> Signal:
@@ -157,9 +159,10 @@ class Lane(wiring.Component):
         late_right = right
         m.d.comb += left.eq(Mux(self.scale.shift > 0, self.scale.shift, 0))
         m.d.comb += right.eq(Mux(self.scale.shift < 0, -self.scale.shift, 0))
-        biased = Signal(signed(32))
+        wide = min(32, len(self.accumulator))
+        biased = Signal(signed(wide))
         m.d.comb += biased.eq(self.accumulator + self.bias)
-        x = self._register(m, biased << left, "biased_left", signed(32))
+        x = self._register(m, biased << left, "biased_left", signed(wide))
         multiplier = self._register(m, self.scale.multiplier, "multiplier")
         for stage in range(4):
             late_right = self._register(m, late_right, f"right_{stage}")
