@@ -12,7 +12,10 @@ from .boards import Board
 from .parts import FAMILIES
 from .steps import Step
 
-__all__ = ["Area", "fit", "modules", "synthesis", "yosys"]
+__all__ = ["MAPPED", "Area", "fit", "modules", "synthesis", "yosys"]
+
+MAPPED = "mapped.json"
+"""The netlist that Yosys writes."""
 
 _LUTS = {"INV": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4, "SRL16E": 1, "SRLC32E": 1}
 _BLOCKS = {"RAMB18E1": 1, "RAMB36E1": 2, "RAMB18E2": 1, "RAMB36E2": 2, "DP16KD": 2}
@@ -82,15 +85,15 @@ def synthesis(
 ) -> tuple[str, Step]:
     """A Yosys script named ``synth.ys``, and the step that runs it.
 
-    The step writes ``cells.json``, and ``netlist.json`` for nextpnr if wanted.
+    The step writes ``cells.json``, and the netlist :data:`MAPPED` if wanted.
     """
     command = f"{FAMILIES[family].synth} -top {top}"
     if family.startswith("xc"):
         command += " -noiopad -flatten"
     outputs = ("cells.json",)
     if netlist:
-        command += " -json netlist.json"
-        outputs += ("netlist.json",)
+        command += f" -json {MAPPED}"
+        outputs += (MAPPED,)
     lines = [f"read_verilog -sv {' '.join(sources)}", command, "tee -q -o cells.json stat -json"]
     step = Step("synthesis", yosys("synth.ys"), (*sources, "synth.ys"), outputs, _passes())
     return "\n".join(lines) + "\n", step

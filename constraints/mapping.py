@@ -5,14 +5,26 @@ from pathlib import Path
 
 __all__ = ["FILES", "mapped"]
 
-FILES = {"xcu": {"pair": "pair_dsp48e2.v"}, "xcup": {"pair": "pair_dsp48e2.v"}}
-"""Per family, the file with the body of a module."""
+_PRODUCT = r"product_(?P<A_BITS>\d+)x(?P<B_BITS>\d+)"
+FILES = {
+    "xcu": {"pair": "pair_dsp48e2.v"},
+    "xcup": {"pair": "pair_dsp48e2.v"},
+    "ecp5": {_PRODUCT: "product_mult18x18d.v"},
+}
+"""Per family, the file with the body of each module whose name matches; ``NAME`` and the groups of
+the match stand in it as words."""
 
 
 def mapped(verilog: str, family: str) -> str:
     """The design with its modules' bodies for this family; unchanged where there are none."""
     for module, file in FILES.get(family, {}).items():
         body = (Path(__file__).parent / file).read_text(encoding="utf-8")
-        pattern = rf"^module {module}\(.*?^endmodule\n"
-        verilog = re.sub(pattern, lambda _, b=body: b, verilog, flags=re.MULTILINE | re.DOTALL)
+        pattern = rf"^module (?P<NAME>{module})\(.*?^endmodule\n"
+
+        def replaced(found: re.Match[str], body: str = body) -> str:
+            for word, value in found.groupdict().items():
+                body = re.sub(rf"\b{word}\b", value, body)
+            return body
+
+        verilog = re.sub(pattern, replaced, verilog, flags=re.MULTILINE | re.DOTALL)
     return verilog

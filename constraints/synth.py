@@ -9,13 +9,13 @@ from typing import Any
 
 from gen.errors import UserError
 
-from . import nextpnr
-from .area import Area, fit, modules, synthesis
+from . import nextpnr, registers
+from .area import MAPPED, Area, fit, modules, synthesis
 from .boards import Board
 from .mapping import mapped
 from .parts import FAMILIES, Part
 from .pins import lpf, pins
-from .steps import run
+from .steps import Step, run
 from .top import Top
 
 __all__ = ["Outcome", "area_of", "bitstream_of", "core_speed_of", "prepare"]
@@ -96,6 +96,12 @@ def area_of(
     return Outcome(family, _area(folder))
 
 
+def _registers(top: str) -> Step:
+    """The step from the netlist that Yosys wrote to the one that nextpnr places."""
+    command = registers.command(MAPPED, nextpnr.NETLIST, top)
+    return Step("registers", command, (MAPPED,), (nextpnr.NETLIST,))
+
+
 def _routed(
     folder: Path,
     part: str,
@@ -133,8 +139,8 @@ def core_speed_of(
         If Yosys or nextpnr fails.
     """
     script, step = synthesis(("design.v",), chip.family, top=ACCELERATOR, netlist=True)
-    prepare(folder, {"design.v": verilog, "synth.ys": script})
-    run(folder, [step], progress)
+    prepare(folder, {"design.v": mapped(verilog, chip.family), "synth.ys": script})
+    run(folder, [step, _registers(ACCELERATOR)], progress)
     routes = _routed(folder, part, seeds, clock_mhz, None, progress)
     return Outcome(chip.family, _area(folder), routes)
 
@@ -163,9 +169,10 @@ def bitstream_of(
     files = ("top.v", "design.v")
     script, step = synthesis(files, "ecp5", top="top", netlist=True)
     pin_file = lpf(pins(board), whole.clock_hz)
-    texts = {"top.v": whole.verilog, "design.v": verilog, "synth.ys": script, "top.lpf": pin_file}
+    design = mapped(verilog, "ecp5")
+    texts = {"top.v": whole.verilog, "design.v": design, "synth.ys": script, "top.lpf": pin_file}
     prepare(folder, texts)
-    run(folder, [step], progress)
+    run(folder, [step, _registers("top")], progress)
     area = _area(folder)
     fit(area, board)
     routes = _routed(folder, board.part, seeds, clock_mhz, "top.lpf", progress)

@@ -16,12 +16,14 @@ from .crossbar import Crossbar
 from .epilogue import Epilogue
 from .fetch import Fetch
 from .gather import Gather, beat_layout
-from .lanes import shared_lane
+from .lanes import lane_products, shared_lane
 from .loader import Loader
 from .packer import Packer
+from .product import products
 from .registers import Registers
 from .send import Send
 from .sequencer import Sequencer
+from .softmax import Softmax
 from .tile import Tile
 from .words import Fields, word_fields
 
@@ -104,10 +106,13 @@ class Accelerator(wiring.Component):
 
     def shared(self) -> dict[str, wiring.Component]:
         """Modules that are emitted once and instantiated many times, by their Verilog name."""
-        modules = Tile.shared(*self.config.cores)
+        modules, widths = Tile.shared(*self.config.cores), set()
         for index, core in enumerate(self.config.cores):
             modules[numbered("lane", index)] = shared_lane(core)
-        return modules
+            widths |= lane_products(core)
+            if core.softmax_groups and core.element_bytes == 1:
+                widths |= Softmax.PRODUCTS
+        return modules | products(widths)
 
     @staticmethod
     def load_widths(config: Config, fields: Mapping[str, Fields]) -> dict[str, int]:

@@ -286,7 +286,6 @@ class Epilogue(wiring.Component):
             depth=256 * config.exponents,
             init=self._init["exponent"],
             writable=config.loadable,
-            registered=False,
         )
         m.d.comb += [
             exponents.write_enable.eq(self.exponent_enable),

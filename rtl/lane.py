@@ -5,13 +5,26 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config
+from .delay import delayed
+from .product import Product, multiplied
 
 __all__ = ["Lane", "multipliers_per_lane", "parameters_layout", "scale_layout"]
 
-REQUANTISE = 6
-ADD = 9
+FINISH = Product.LATENCY + 5
+"""Cycles from a value at hand to its requantised byte."""
+
+REQUANTISE = 2 + FINISH
+RESCALE = 1 + Product.LATENCY + 3
+ADD = RESCALE + 1 + FINISH
 FRACTION = 12
 """Bits that remain for the second rounding where halves go to even."""
+
+FACTOR = 32
+"""Bits of a multiplier, which is positive, as a signed number."""
+
+DIFFERENCE = 9
+TOTAL = 32
+"""Bits of a byte less its zero point, and of the sum of two such, scaled."""
 
 
 def multipliers_per_lane(residual: bool) -> int:
@@ -95,89 +108,92 @@ class Lane(wiring.Component):
         """Cycles from accumulator to result."""
         return REQUANTISE + (ADD if config.residual else 0)
 
+    @classmethod
+    def products(cls, config: Config) -> set[tuple[int, int]]:
+        """Widths of the factors of each :class:`~rtl.product.Product` in it."""
+        added = {(DIFFERENCE, FACTOR), (TOTAL, FACTOR)} if config.residual else set()
+        return {(cls._width(config), FACTOR)} | added
+
+    @staticmethod
+    def _width(config: Config) -> int:
+        """Bits of an accumulator with its bias."""
+        return min(32, config.accumulator_bits)
+
     @staticmethod
     def _register(m: Module, value, name: str, shape=None) -> Signal:
         register = Signal(value.shape() if shape is None else shape, name=name, reset_less=True)
         m.d.sync += register.eq(value)
         return register
 
-    @staticmethod
-    def _rounded(value: Signal, shift):
-        """``value / 2**shift``, rounded half away from zero; a combinational value."""
-        half = (1 << shift)[1:]
-        return (value + half - ((shift != 0) & (value < 0))) >> shift
-
     def _requantise(self, m: Module, x, multiplier, right, zero, low, high, name: str) -> Signal:
-        """Four stages after ``x``: two of multiplication, rounding doubling, rounding shift; then
-        the zero point and the clamp."""
-        product = self._register(m, x * multiplier, f"{name}_product")
-        product = self._register(m, product, f"{name}_product_late")
+        """:data:`FINISH` stages: the product, rounding doubling, rounding shift in two, the zero
+        point, the clamp. ``multiplier`` and ``right`` come with ``x``."""
+        product = multiplied(m, x, Cat(multiplier, 0).as_signed(), name)
+        right = delayed(m, right, Product.LATENCY, f"{name}_right")
+        late_right = self._register(m, right, f"{name}_right_late")
+        later_right = self._register(m, late_right, f"{name}_right_later")
         wide = len(x)
         if self._even:
-            shifted = self._scaled_either_way(m, product, right, name, wide)
+            even = self.parameters.even
+            upper = product >> (30 - FRACTION)
+            first = Mux(even, 1, 1 << FRACTION)
+            fine = Signal(signed(wide + 1 + FRACTION), name=f"{name}_fine")
+            m.d.comb += fine.eq((upper + first) >> 1)
+            kept = Cat(fine[:FRACTION] & even.replicate(FRACTION), fine[FRACTION:]).as_signed()
+            doubled = self._register(m, kept, f"{name}_doubled")
+            half = (1 << (FRACTION - 1)) << late_right
+            away = ~even & (doubled < 0)
+            raised = self._register(m, doubled + half - away, f"{name}_raised")
+            # Whatever lies below the last bit that stays: nothing, if the value was a half.
+            below = (((1 << FRACTION) << later_right) - 1) & raised
+            some = Cat(below[i : i + 8].any() for i in range(0, len(raised), 8))
+            rest = self._register(m, some, f"{name}_rest")
+            whole = raised >> FRACTION
+            shifted = self._register(m, whole >> later_right, f"{name}_shifted")
+            shifted = Cat(shifted[0] & (rest.any() | ~even), shifted[1:]).as_signed()
         else:
-            upper = (product + (1 << 30)) >> 31
-            doubled = self._register(m, upper, f"{name}_doubled", signed(wide))
-            rounded = self._rounded(doubled, right)
-            shifted = self._register(m, rounded, f"{name}_shifted", signed(wide))
-        placed = Signal(signed(34), name=f"{name}_placed")
-        m.d.comb += placed.eq(shifted + zero)
+            upper = product >> 30
+            doubled = self._register(m, (upper + 1) >> 1, f"{name}_doubled")
+            half = (1 << late_right)[1:]
+            away = (late_right != 0) & (doubled < 0)
+            raised = self._register(m, doubled + half - away, f"{name}_raised")
+            shifted = self._register(m, raised >> later_right, f"{name}_shifted")
+        placed = self._register(m, shifted + zero, f"{name}_placed")
         clamped = Mux(placed < low, low, Mux(placed > high, high, placed))
         return self._register(m, clamped, f"{name}_clamped", signed(8))
 
-    def _scaled_either_way(self, m: Module, product: Signal, right, name: str, wide: int):
-        """``product / 2**(31 + right)`` in two stages, rounded as ``even`` says."""
-        even = self.parameters.even
-        fine = Signal(signed(wide + FRACTION), name=f"{name}_fine")
-        first = Mux(even, 1 << (30 - FRACTION), 1 << 30)
-        m.d.comb += fine.eq((product + first) >> (31 - FRACTION))
-        kept = Cat(fine[:FRACTION] & even.replicate(FRACTION), fine[FRACTION:])
-        doubled = self._register(m, kept, f"{name}_doubled", signed(wide + FRACTION))
-        half = (1 << (FRACTION - 1)) << right
-        raised = Signal(signed(33 + FRACTION), name=f"{name}_raised")
-        m.d.comb += raised.eq(doubled + half - (~even & (doubled < 0)))
-        below = ((1 << FRACTION) << right) - 1
-        was_half = self._register(m, even & ((raised & below) == 0), f"{name}_was_half")
-        whole = (raised >> FRACTION) >> right
-        shifted = self._register(m, whole, f"{name}_shifted", signed(wide))
-        return Cat(shifted[0] & ~was_half, shifted[1:]).as_signed()
-
     def _rescale(self, m: Module, byte, zero, multiplier, shift, name: str) -> Signal:
-        """Three stages: ``requantise((byte - zero) << 20)`` with the shift folded into the
-        rounding."""
-        difference = Signal(signed(9), name=f"{name}_difference")
-        m.d.comb += difference.eq(byte - zero)
-        product = self._register(m, difference * multiplier, f"{name}_product")
-        doubled = self._register(m, (product + (1 << 10)) >> 11, f"{name}_doubled", signed(32))
-        return self._register(m, self._rounded(doubled, shift), f"{name}_scaled", signed(32))
+        """:data:`RESCALE` stages: ``requantise((byte - zero) << 20)`` with the shift folded into
+        the rounding."""
+        difference = self._register(m, byte - zero, f"{name}_difference", signed(DIFFERENCE))
+        product = multiplied(m, difference, Cat(multiplier, 0).as_signed(), name)
+        doubled = self._register(m, ((product >> 10) + 1) >> 1, f"{name}_doubled", signed(TOTAL))
+        half = (1 << shift)[1:]
+        away = (shift != 0) & (doubled < 0)
+        raised = self._register(m, doubled + half - away, f"{name}_raised", signed(TOTAL))
+        return self._register(m, raised >> shift, f"{name}_scaled", signed(TOTAL))
 
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        left = Signal(unsigned(5))
-        right = Signal(unsigned(5))
-        late_right = right
-        m.d.comb += left.eq(Mux(self.scale.shift > 0, self.scale.shift, 0))
-        m.d.comb += right.eq(Mux(self.scale.shift < 0, -self.scale.shift, 0))
-        wide = min(32, len(self.accumulator))
-        biased = Signal(signed(wide))
-        m.d.comb += biased.eq(self.accumulator + self.bias)
-        x = self._register(m, biased << left, "biased_left", signed(wide))
-        multiplier = self._register(m, self.scale.multiplier, "multiplier")
-        for stage in range(4):
-            late_right = self._register(m, late_right, f"right_{stage}")
-        y = self._requantise(m, x, multiplier, late_right, p.zero, p.low, p.high, "conv")
+        shift = self.scale.shift
+        wide = len(self.accumulator)
+        biased = self._register(m, self.accumulator + self.bias, "biased", signed(min(32, wide)))
+        left = self._register(m, Mux(shift > 0, shift, 0), "left", unsigned(5))
+        x = self._register(m, biased << left, "biased_left", biased.shape())
+        right = delayed(m, Mux(shift < 0, -shift, 0)[:5], 2, "right")
+        multiplier = delayed(m, self.scale.multiplier, 2, "multiplier")
+        y = self._requantise(m, x, multiplier, right, p.zero, p.low, p.high, "conv")
         if not self._residual:
             m.d.comb += self.o.eq(y)
             return m
 
         a = self._rescale(m, y, p.zero_a, p.multiplier_a, p.shift_a, "a")
         b = self._rescale(m, self.residual, p.zero_b, p.multiplier_b, p.shift_b, "b")
-        total = self._register(m, a + b, "total", signed(32))
+        total = self._register(m, a + b, "total", signed(TOTAL))
         added = self._requantise(
             m, total, p.multiplier_out, p.shift_out, p.zero_out, p.low_out, p.high_out, "sum"
         )
-        for stage in range(ADD):
-            y = self._register(m, y, f"passed_{stage}")
+        y = delayed(m, y, ADD, "passed")
         m.d.comb += self.o.eq(Mux(p.add, added, y))
         return m

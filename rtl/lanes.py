@@ -16,7 +16,7 @@ from .lane16 import Lane16
 from .memory import Memory
 from .words import Fields
 
-__all__ = ["Lanes", "constant_depths", "constant_widths", "shared_lane"]
+__all__ = ["Lanes", "constant_depths", "constant_widths", "lane_products", "shared_lane"]
 
 LOOKUP = 2
 """Cycles of a table of 256 bytes: its memory, then the choice whether the word wants it."""
@@ -29,6 +29,11 @@ def shared_lane(config: Config) -> wiring.Component:
     return Lane16(
         config.accumulator_bits, bias_bits=32, add=config.residual, multiply=config.multiply
     )
+
+
+def lane_products(config: Config) -> set[tuple[int, int]]:
+    """Widths of the factors of each :class:`~rtl.product.Product` in a lane."""
+    return Lane.products(config) if config.element_bytes == 1 else set()
 
 
 def constant_widths(config: Config) -> dict[str, int]:

@@ -6,13 +6,27 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
+from .delay import delayed
 from .group import group_layout
 from .memory import Memory
+from .product import Product, multiplied
 
 __all__ = ["Softmax"]
 
-MULTIPLY = 3
-"""Cycles of the shared multiplier, with rounding doubling high half."""
+MULTIPLY = 1 + Product.LATENCY + 1
+"""Cycles of the shared multiplier: its operands, the product, the rounding doubling high half."""
+
+LOOKUP = 2
+"""Cycles of the table of exponentials, outside the unit."""
+
+FETCH = 3 + LOOKUP
+"""Cycles from a visited byte slot to its exponential."""
+
+DIVIDE = MULTIPLY + 3
+"""Cycles from an exponential to its quotient."""
+
+OCTAVES = 5
+"""Cycles in which the sum is shifted left until its top bit is set."""
 
 
 class Softmax(wiring.Component):
@@ -54,11 +68,20 @@ class Softmax(wiring.Component):
             }
         )
 
+    PRODUCTS = frozenset({(32, 32)})
+    """Widths of the factors of each :class:`~rtl.product.Product` in it."""
+
     @staticmethod
-    def latency(config: Config, groups: int) -> int:
+    def _levels(config: Config) -> int:
+        """Cycles in which the largest of a group's bytes is found."""
+        return 1 + (config.lanes - 1).bit_length()
+
+    @classmethod
+    def latency(cls, config: Config, groups: int) -> int:
         """Cycles from a row's last group to ``done``."""
         scan = groups * config.lanes
-        return 2 * scan + 7 * (MULTIPLY + 1) + 12
+        steps = 7 * (MULTIPLY + 1) + OCTAVES
+        return 2 * (scan + FETCH) + cls._levels(config) + steps + DIVIDE + 5
 
     def elaborate(self, platform):
         m = Module()
@@ -74,74 +97,72 @@ class Softmax(wiring.Component):
 
         received = Signal(entry_bits)
         largest = Signal(signed(8), init=-128)
-        best = largest
-        for lane in range(lanes):
-            byte = group.data[8 * lane : 8 * lane + 8].as_signed()
-            candidate = Signal(signed(8), name=f"largest_{lane}")
-            m.d.comb += candidate.eq(Mux((lane < group.count) & (byte > best), byte, best))
-            best = candidate
+        ends_row = Signal()
+        m.d.comb += ends_row.eq(self.i.valid & (received == self.groups))
+        with m.If(self.i.valid):
+            m.d.sync += received.eq(Mux(ends_row, 0, received + 1))
+        # The largest byte of a group, two by two.
+        bytes_ = [group.data[8 * lane : 8 * lane + 8].as_signed() for lane in range(lanes)]
+        largest_of = [Mux(i < group.count, byte, -128) for i, byte in enumerate(bytes_)]
+        for level in range(self._levels(config)):
+            if level:
+                pairs = zip(largest_of[::2], largest_of[1::2], strict=False)
+                odd = largest_of[len(largest_of) // 2 * 2 :]
+                largest_of = [Mux(x > y, x, y) for x, y in pairs] + odd
+            registers = [
+                Signal(signed(8), name=f"largest_{level}_{i}") for i in range(len(largest_of))
+            ]
+            m.d.sync += [a.eq(b) for a, b in zip(registers, largest_of, strict=True)]
+            largest_of = registers
+        found = delayed(m, Cat(self.i.valid, ends_row), self._levels(config), "found", control=True)
+        best = largest_of[0]
+        with m.If(found[0] & (best > largest)):
+            m.d.sync += largest.eq(best)
         m.d.comb += [
             row.write_enable.eq(self.i.valid),
             row.write_address.eq(received),
             row.write_data.eq(keep),
         ]
 
-        # A scan visits every byte slot; three registers later its exponential is there.
+        # A scan visits every byte slot; :data:`FETCH` cycles later its exponential is there.
         entry = Signal(entry_bits)
         lane = Signal(bits_for(lanes))
         scanning = Signal()
-        visit, look, value = (
-            {"on": Signal(name=f"{n}_on"), "lane": Signal(bits_for(lanes), name=f"{n}_lane")}
-            | {"end": Signal(name=f"{n}_end")}
-            for n in ("visit", "look", "value")
-        )
         last_slot = (lane == lanes - 1) & (entry == self.groups)
         m.d.comb += row.read_address.eq(entry)
-        m.d.sync += [
-            visit["on"].eq(scanning),
-            visit["lane"].eq(lane),
-            visit["end"].eq(scanning & last_slot),
-        ]
         with m.If(scanning):
             m.d.sync += lane.eq(Mux(lane == lanes - 1, 0, lane + 1))
             with m.If(lane == lanes - 1):
                 m.d.sync += entry.eq(entry + 1)
             with m.If(last_slot):
                 m.d.sync += [scanning.eq(0), entry.eq(0)]
+        visit = delayed(m, Cat(scanning, scanning & last_slot, lane), 1, "visit", control=True)
         stored = Signal(len(keep))
         m.d.comb += stored.eq(row.read_data)
         head = len(keep) - 8 * lanes
         count = stored[head - len(group.count) : head]
         data = Choice([stored[head + 8 * i : head + 8 * i + 8].as_signed() for i in range(lanes)])
+        byte = Signal(signed(8))
         difference = Signal(8)
-        counted = Signal()
-        m.d.sync += [
-            difference.eq(largest - data[visit["lane"]]),
-            counted.eq(visit["lane"] < count),
-        ]
+        m.d.sync += [byte.eq(data[visit[2:]]), difference.eq(largest - byte)]
         m.d.comb += self.difference.eq(difference)
-        late = Signal()
-        m.d.sync += late.eq(counted)
-        for earlier, later in ((visit, look), (look, value)):
-            m.d.sync += [later[n].eq(earlier[n]) for n in earlier]
+        counted = delayed(m, visit[2:] < count, 2 + LOOKUP, "counted")
         exponential = Signal(signed(32))
-        m.d.comb += exponential.eq(Mux(late, self.exponent, 0))
+        m.d.sync += exponential.eq(Mux(counted, self.exponent, 0))
+        value = delayed(m, visit, FETCH, "value", control=True)
+        term = Signal(20)
+        m.d.sync += term.eq((exponential + (1 << 11)) >> 12)
+        added = delayed(m, value[:2], 1, "added", control=True)
 
         total = Signal(32)
         a = Signal(signed(32))
         b = Signal(signed(32))
-        product, product_late = (
-            Signal(signed(64), reset_less=True),
-            Signal(signed(64), reset_less=True),
-        )
         high = Signal(signed(32), reset_less=True)
-        m.d.sync += [
-            product.eq(a * b),
-            product_late.eq(product),
-            high.eq((product_late + (1 << 30)) >> 31),
-        ]
+        product = multiplied(m, a, b, "shared")
+        m.d.sync += high.eq((product + (1 << 30)) >> 31)
         half, x, scale = (Signal(signed(32), name=n) for n in ("half", "x", "scale"))
         bits = Signal(6)
+        leading = Signal(OCTAVES)
         step = Signal(3)
         wait = Signal(range(MULTIPLY + 1))
 
@@ -149,40 +170,38 @@ class Softmax(wiring.Component):
             top = (1 << 31) - 1
             return Mux(wide > top, top, Mux(wide < -top - 1, -top - 1, wide))
 
-        leading = Signal(6)
-        for i in range(32):
-            with m.If(total[i]):
-                m.d.comb += leading.eq(31 - i)
-
         with m.FSM() as fsm:
-            with m.State("collect"), m.If(self.i.valid):
-                m.d.sync += [largest.eq(best), received.eq(received + 1)]
-                with m.If(received == self.groups):
-                    m.d.sync += [received.eq(0), scanning.eq(1), total.eq(0)]
-                    m.next = "sum"
+            with m.State("collect"), m.If(found[1]):
+                m.d.sync += [scanning.eq(1), total.eq(0)]
+                m.next = "sum"
             with m.State("sum"):
-                with m.If(value["on"]):
-                    m.d.sync += total.eq(total + ((exponential + (1 << 11)) >> 12))
-                with m.If(value["end"]):
+                with m.If(added[0]):
+                    m.d.sync += total.eq(total + term)
+                with m.If(added[1]):
+                    m.d.sync += [step.eq(0), leading.eq(0)]
                     m.next = "normalise"
             with m.State("normalise"):
-                normal = Signal(32)
-                m.d.comb += normal.eq(total << leading)
-                m.d.sync += [
-                    half.eq(normal[1:]),
-                    bits.eq(35 - leading),
-                    step.eq(0),
-                    wait.eq(0),
-                ]
-                m.next = "reciprocal"
+                m.d.sync += step.eq(step + 1)
+                for i in range(OCTAVES):
+                    places = (1 << OCTAVES - 1) >> i
+                    with m.If((step == i) & (total[-places:] == 0)):
+                        m.d.sync += [total.eq(total << places), leading[-1 - i].eq(1)]
+                with m.If(step == OCTAVES):
+                    m.d.sync += [
+                        half.eq(total[1:]),
+                        bits.eq(35 - leading),
+                        step.eq(0),
+                        wait.eq(0),
+                    ]
+                    m.next = "reciprocal"
             with m.State("reciprocal"):
                 # Step 0 is the linear estimate 48/17 - 32/17 h; then h x and x (1 - h x) by turns.
                 with m.If(step == 0):
-                    m.d.comb += [a.eq(half), b.eq(-1010580540)]
+                    m.d.sync += [a.eq(half), b.eq(-1010580540)]
                 with m.Elif(step[0]):
-                    m.d.comb += [a.eq(half), b.eq(x)]
+                    m.d.sync += [a.eq(half), b.eq(x)]
                 with m.Else():
-                    m.d.comb += [a.eq(x), b.eq(scale)]
+                    m.d.sync += [a.eq(x), b.eq(scale)]
                 m.d.sync += wait.eq(wait + 1)
                 with m.If(wait == MULTIPLY):
                     m.d.sync += [wait.eq(0), step.eq(step + 1)]
@@ -198,26 +217,24 @@ class Softmax(wiring.Component):
                 m.d.sync += [scale.eq(saturated(x << 1)), scanning.eq(1)]
                 m.next = "divide"
             with m.State("divide"):
-                m.d.comb += [a.eq(scale), b.eq(exponential)]
+                m.d.sync += [a.eq(scale), b.eq(exponential)]
                 with m.If(self.done):
                     m.d.sync += largest.eq(-128)
                     m.next = "collect"
 
-        # The quotient follows its exponential through the multiplier and one more register.
-        control = Cat(value["on"], value["end"], value["lane"])
-        entry_late = stored
-        for stage in range(MULTIPLY + 1):
-            later = Signal(len(control), name=f"quotient_control_{stage}")
-            m.d.sync += later.eq(control)
-            control = later
-        for stage in range(MULTIPLY + 3):
-            later = Signal(len(keep), name=f"quotient_entry_{stage}", reset_less=True)
-            m.d.sync += later.eq(entry_late)
-            entry_late = later
-        rounded = Signal(signed(33))
+        # The quotient follows its exponential through the multiplier and a rounding shift.
+        control = delayed(m, value, DIVIDE, "quotient_control", control=True)
+        entry_late = delayed(m, stored[:head], FETCH + DIVIDE, "quotient_entry")
+        place_half = Signal(36)
+        raised = Signal(signed(37), reset_less=True)
+        rounded = Signal(signed(37), reset_less=True)
         quotient = Signal(8, reset_less=True)
-        m.d.comb += rounded.eq((high + ((1 << bits)[1:] - (high < 0))) >> bits)
-        m.d.sync += quotient.eq(Mux(rounded > 255, 127, rounded - 128))
+        m.d.sync += [
+            place_half.eq((1 << bits)[1:]),
+            raised.eq(high + place_half.as_signed() - (high < 0)),
+            rounded.eq(raised >> bits),
+            quotient.eq(Mux(rounded > 255, 127, rounded - 128)),
+        ]
         on, end, at = control[0], control[1], control[2:]
         whole = Signal(8 * lanes)
         for i in range(lanes):
@@ -234,7 +251,7 @@ class Softmax(wiring.Component):
         out = Signal(self._layout)
         place = [out.address, out.count]
         m.d.comb += [
-            Cat(*place).eq(entry_late[:head]),
+            Cat(*place).eq(entry_late),
             out.data.eq(whole),
             self.o.payload.eq(out),
         ]

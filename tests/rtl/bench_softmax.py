@@ -9,6 +9,7 @@ import numpy as np
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from gen.graph import Graph, Softmax, Tensor
+from rtl.softmax import LOOKUP
 from sim.golden import run_task
 from tests.rtl.blocks import pack, unpack
 from tests.rtl.stream import clocked, option
@@ -34,6 +35,7 @@ async def rows(dut):
     table = tables[0]
     outputs: list[dict[str, int]] = []
     cycle, done = 0, None
+    exponents = [0] * (LOOKUP - 1)
 
     async def tick() -> None:
         nonlocal cycle, done
@@ -43,9 +45,9 @@ async def rows(dut):
         if int(dut.done.value):
             assert done is None
             done = cycle
-        exponent = table[int(dut.difference.value)]
+        exponents.append(table[int(dut.difference.value)])
         await FallingEdge(dut.clk)
-        dut.exponent.value = exponent
+        dut.exponent.value = exponents.pop(0)
         cycle += 1
 
     for count in range(60):

@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.lane import Lane
+from rtl.product import products
 from tests.rtl.bench_lane import LANES
 from tests.rtl.blocks import bench, config
 
@@ -50,4 +51,5 @@ def test_lane(residual, even):
     c = config(residual=residual, even=even)
     sizes: dict[str, Any] = {"latency": Lane.latency(c), "residual_delay": Lane.RESIDUAL_DELAY}
     lanes = Lanes([Lane(c) for _ in range(LANES)])
-    bench(lanes, "bench_lane", 4, residual=int(residual), even=int(even), **sizes)
+    flags = {"residual": int(residual), "even": int(even)}
+    bench(lanes, "bench_lane", 4, shared=products(Lane.products(c)), **flags, **sizes)

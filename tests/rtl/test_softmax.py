@@ -4,6 +4,7 @@ import pytest
 
 from gen.exponential import exponential_table
 from rtl.group import group_layout
+from rtl.product import products
 from rtl.softmax import Softmax
 from tests.rtl.bench_softmax import SCALES
 from tests.rtl.blocks import bench, config
@@ -17,6 +18,7 @@ def test_softmax(lanes):
         Softmax(c),
         "bench_softmax",
         8,
+        shared=products(Softmax.PRODUCTS),
         lanes=lanes,
         groups=c.softmax_groups,
         latency_0=Softmax.latency(c, 0),
