@@ -29,6 +29,7 @@ from . import (
     onnx_quantisation,
     onnx_shapes,
     onnx_windows,
+    qonnx,
 )
 from .arrangement import Arrangement
 from .builder import FULL, Activation, Builder, Quantisation
@@ -60,6 +61,7 @@ _HANDLERS = {
     **onnx_windows.HANDLERS,
     **onnx_products.HANDLERS,
     **onnx_elementwise.HANDLERS,
+    **qonnx.HANDLERS,
 }
 
 OPERATORS = frozenset(_HANDLERS)
@@ -72,7 +74,8 @@ def load(path: str | os.PathLike[str]) -> Graph:
     ----------
     path
         A model with int8 or uint8 activations, one scale per tensor, in QDQ form (float operators
-        between DequantizeLinear and QuantizeLinear) or QOperator form (QLinearConv and others).
+        between DequantizeLinear and QuantizeLinear), QOperator form (QLinearConv and others), or
+        QONNX (Quant, BipolarQuant, Trunc).
         A symbolic first dimension of an input is taken as a batch of 1.
 
     Returns
@@ -240,7 +243,7 @@ def _check_quantised(model: onnx.ModelProto, path: str | os.PathLike[str]) -> No
                 f"'{path}' is quantised dynamically ({op}); use static quantisation: "
                 "`intarsia quantize`"
             )
-    marks = ("QuantizeLinear", "DequantizeLinear", "QLinear", "QGemm")
+    marks = ("QuantizeLinear", "DequantizeLinear", "QLinear", "QGemm", *qonnx.HANDLERS)
     integer = any(
         info.type.tensor_type.elem_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
         for info in model.graph.input

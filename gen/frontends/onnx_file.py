@@ -30,7 +30,8 @@ __all__ = [
 
 LARGEST = 2**28
 
-_DOMAINS = {"", "ai.onnx", "com.microsoft"}
+_QONNX = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+_DOMAINS = {"", "ai.onnx", "com.microsoft", *_QONNX}
 
 
 def read(path: str | os.PathLike[str]) -> onnx.ModelProto:
