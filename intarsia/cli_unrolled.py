@@ -1,4 +1,4 @@
-"""The command ``intarsia bench unrolled``."""
+"""The commands ``intarsia bench unrolled`` and ``intarsia prune``."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from gen.errors import UserError
 
 from .cli_intar import intar
 
-__all__ = ["Bench", "unrolled"]
+__all__ = ["Bench", "prune", "unrolled"]
 
 
 class Bench(click.Command):
@@ -139,3 +139,25 @@ def _cases(full: bool, chosen: dict[str, tuple[Any, ...]]) -> Any:
         pairs = [text.partition("/") for text in options["kernels"]]
         options["kernels"] = tuple((name, size) for name, _, size in pairs)
     return cases(**options)
+
+
+@click.command()
+@click.argument("model", type=click.Path())
+@click.option("--sparsity", required=True, type=float, help="Share of zeros, from 0 to 1.")
+@click.option("-o", "--output", required=True, type=click.Path(), help="The pruned model.")
+def prune(model: str, sparsity: float, output: str) -> None:
+    """Set the smallest weights of every product in the ONNX file MODEL to zero.
+
+    \b
+    A convenience: train the model further afterwards if its accuracy matters.
+    Example:  intarsia prune --sparsity 0.8 model.onnx -o pruned.onnx
+    """
+    from gen.prune import prune as prune_model
+
+    from .terminal import say
+
+    if Path(output).is_dir():
+        raise UserError(f"'{output}' is a folder; give the name of a file")
+    for name, share in prune_model(model, output, sparsity).items():
+        say(f"{name}: {share:.1%} zeros")
+    say(f"wrote {output}; look at it with: intarsia check {output}")
