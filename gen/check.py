@@ -6,6 +6,7 @@ from rtl.config import CONSTANTS, TENSORS
 from rtl.fetch import WEIGHTS
 
 from .errors import UserError
+from .operation import same
 from .order import group_starts, written
 from .plan import completed
 from .schedule import SPILLS, Phase, Schedule
@@ -67,6 +68,12 @@ def _uses(schedule: Schedule) -> None:
         for low, high in op.window.spans():
             if high > low and (low < 0 or high * g.element_bytes > source.size):
                 _fail(phase, "gather", f"reads outside '{source.storage}'")
+        if g.unrolled != (op.product is not None):
+            _fail(
+                phase, "core", "has a product where there is an array, or none where there is one"
+            )
+        if op.product is not None and not same(op.product.matrix.T, op.weights):
+            _fail(phase, "core", "multiplies with other weights than its own")
         if phase.sink in (phase.source, phase.residual):
             _fail(phase, "epilogue", f"writes '{sink.storage}' while reading it")
         if phase.stored - phase.stored_before != len(starts):

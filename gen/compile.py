@@ -23,6 +23,8 @@ from .program import Program, config_for, program
 from .schedule import SPILLS, Schedule
 from .target import Target
 from .timing import Prediction, predict
+from .unrolled.choice import choose
+from .unrolled.choice import placement as with_unrolled
 
 __all__ = ["Compiled", "compile_graph", "machine_for", "schedule_graph", "schedule_on"]
 
@@ -115,7 +117,9 @@ def schedule_graph(graph: Graph, target: Target, placement: Placement) -> Schedu
         for share in (activations, budget // 2, budget // 4, 3 * budget // 4, 7 * budget // 8):
             words = _shares(work, resident, budget - share)
             buffers = (plenty if share == activations else share // count,) * count
-            if min(words) < 1 or buffers[0] < word_bytes:
+            if any(n < 1 for n, all_of in zip(words, resident, strict=True) if all_of):
+                continue
+            if buffers[0] < word_bytes:
                 continue
             try:
                 streamed = computed or words != resident
@@ -201,6 +205,7 @@ def compile_graph(
     *,
     geometry: Geometry | None = None,
     policy: str = "sequential",
+    unroll: str = "none",
     throttled: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Compiled:
@@ -211,7 +216,9 @@ def compile_graph(
     geometry
         Of the only core.
     policy
-        One of :data:`gen.policy.POLICIES`.
+        One of :data:`gen.policy.POLICIES`; for what is not unrolled.
+    unroll
+        Which tasks are unrolled, as :func:`gen.unrolled.choice.choose` takes it.
     throttled
         Adds the input with which a bench holds internal streams.
     progress
@@ -229,7 +236,11 @@ def compile_graph(
     failure: UserError | None = None
     tried: list[Placement] = []
     fixed = Placement.single(graph, geometry) if geometry is not None else None
-    for placement in [fixed] if fixed else placements(graph, target, policy, tell):
+    unrolled = choose(graph, target, unroll, tell)
+    for given in [fixed] if fixed else placements(graph, target, policy, tell):
+        placement = with_unrolled(graph, given, unrolled)
+        if unrolled and placement in tried:
+            continue
         tried.append(placement)
         try:
             schedule = schedule_graph(graph, target, placement)

@@ -9,6 +9,7 @@ import numpy as np
 from rtl.interpolate import segments
 
 from .operation import Geometry, Operation, same
+from .unrolled.product import Product
 
 __all__ = ["Constants", "constants", "weight_bits_of", "weight_words_of"]
 
@@ -20,7 +21,8 @@ class Constants:
     ``weights`` are the resident words. Streamed weights and biases are in ``stream``, the
     ``stream_bytes`` bytes of the weight region; ``weight_offset`` and ``bias_offset`` say where an
     operation's begin. ``weight_beats`` and ``bias_beats`` are the beats of one word in the stream.
-    Weights are only brought into these forms when they are asked for.
+    Weights are only brought into these forms when they are asked for. Where the weights are the
+    circuit, there are none, but a ``product``.
     """
 
     biases: list[int]
@@ -43,6 +45,7 @@ class Constants:
     bias_beats: int
     weight_bits: int
     axi_bytes: int
+    product: Product | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Constants):
@@ -198,6 +201,8 @@ class _Arrays:
 
 def weight_words_of(op: Operation, geometry: Geometry) -> int:
     """How many weight words an operation has."""
+    if op.product is not None:
+        return 0
     if op.weights is None:
         return 1
     if op.window.segments is not None:
@@ -207,7 +212,7 @@ def weight_words_of(op: Operation, geometry: Geometry) -> int:
 
 def weight_bits_of(operations: Sequence[Operation]) -> int:
     """8, or 9 where a weight's zero point leads out of int8, or 16."""
-    heavy = [op.weights for op in operations if op.weights is not None]
+    heavy = [op.weights for op in operations if op.weights is not None and op.product is None]
     most = max((max(int(w.max()), ~int(w.min())) for w in heavy), default=0)
     return 8 if most < 128 else 9 if most < 256 else 16
 
@@ -230,7 +235,7 @@ def constants(
     bias_beats = -(-32 * geometry.lanes // (8 * axi_bytes))
     flowing, stream, steps = [], 0, []
     for op in operations:
-        flows = streamed and op.weights is not None
+        flows = streamed and op.weights is not None and op.product is None
         bias = _bias_words(op, geometry.lanes)
         places["bo"].append(stream)
         if flows:
@@ -245,6 +250,8 @@ def constants(
             flowing.append((op, places["bo"][-1], stream))
             if op.factor is None:
                 stream += weight_words_of(op, geometry) * weight_beats * axi_bytes
+        elif op.product is not None:
+            places["w"].append(0)
         else:
             places["w"].append(weights.place(_weight_words(op, geometry)))
         scale = _scale_words(op, geometry.lanes) if geometry.element_bytes == 1 else []
@@ -275,4 +282,5 @@ def constants(
         bias_beats=bias_beats,
         weight_bits=bits,
         axi_bytes=axi_bytes,
+        product=next((op.product for op in operations if op.product is not None), None),
     )

@@ -18,6 +18,7 @@ from amaranth import Signal, Value
 from amaranth.lib import wiring
 
 from rtl.accelerator import Accelerator
+from rtl.unrolled.product import row_source
 
 # Imported by name, since amaranth-stubs leaves this module out.
 convert = import_module("amaranth.back.rtlil").convert
@@ -309,4 +310,7 @@ def _shortened(text: str) -> str:
 
 def verilog(accelerator: Accelerator) -> str:
     """Verilog of ``accelerator``, top module :data:`TOP`; the same text every time."""
-    return component_verilog(accelerator, TOP, shared=accelerator.shared())
+    unrolled = any(core.product_words for core in accelerator.config.cores)
+    shared = accelerator.shared()
+    text = component_verilog(accelerator, TOP, shared=shared, complete=not unrolled)
+    return text + row_source() if unrolled else text

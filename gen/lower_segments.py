@@ -38,7 +38,8 @@ class Wiring:
 
     def suits(self, geometry: Geometry) -> bool:
         """Whether an array of ``geometry`` may have it."""
-        return geometry.rows == 1 and geometry.lanes == geometry.cols and self.patterns != ()
+        own = geometry.rows == 1 and geometry.lanes == geometry.cols
+        return own and self.patterns != () and not geometry.unrolled
 
     def admits(self, segments: Segments) -> bool:
         """Whether it serves ``segments``."""

@@ -38,7 +38,15 @@ class Machine:
                 for unit, words in wrapped(self.program, self.config).items()
             },
             cores=tuple(
-                CoreContents(c.weights, c.biases, c.scales, c.tables, c.exponent_words)
+                CoreContents(
+                    c.weights,
+                    c.biases,
+                    c.scales,
+                    c.tables,
+                    c.exponent_words,
+                    product=c.product.graph if c.product is not None else None,
+                    stages=c.product.stages.tolist() if c.product is not None else (),
+                )
                 for c in self.program.constants
             ),
         )

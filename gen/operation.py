@@ -7,6 +7,8 @@ import numpy as np
 
 from rtl.config import Pattern
 
+from .unrolled.product import Product
+
 __all__ = [
     "Geometry",
     "Operation",
@@ -22,17 +24,19 @@ __all__ = [
 @dataclass(frozen=True)
 class Geometry:
     """The array: ``rows`` pixels x ``cols`` channels x ``depth`` products of elements of
-    ``element_bytes``; ``lanes`` outputs."""
+    ``element_bytes``; ``lanes`` outputs. If ``unrolled``, the weights of its one task are the
+    circuit, which takes windows of words of ``depth``."""
 
     rows: int
     cols: int
     depth: int
     lanes: int
     element_bytes: int = 1
+    unrolled: bool = False
 
     @property
     def multipliers(self) -> int:
-        return self.rows * self.cols * self.depth
+        return 0 if self.unrolled else self.rows * self.cols * self.depth
 
     @property
     def groups(self) -> int:
@@ -200,6 +204,7 @@ class Operation:
     ``bias``, ``multiplier``, ``shift`` have one entry per output, or one for all.
     Where ``factor`` names a storage, that holds the weights, in words as the array takes them, as
     other operations write it, and ``weights`` are the worst that they could be.
+    ``product`` is what multiplies with the weights where they are the circuit.
     ``even`` is how requantisation rounds, as in :mod:`gen.graph`; None where it rounds nothing.
     ``table`` is a lookup of 256 entries, or of int16 interpolated between 257; ``softmax`` (pixels
     per softmax row, exponential table of 256 entries), of int16 with an empty table and
@@ -230,6 +235,7 @@ class Operation:
     macs: int = field(default=0)
     stationary: bool = False
     factor: str | None = None
+    product: Product | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Operation):

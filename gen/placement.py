@@ -1,7 +1,7 @@
 """Placement: the cores of an accelerator, and which of them does which task."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from .constants import weight_bits_of
 from .errors import UserError
@@ -10,16 +10,19 @@ from .lower import Lowered, lower
 from .lower_segments import FREE, Wiring
 from .operation import Geometry, Operation
 from .plan import Site, homes
+from .unrolled.product import Product
 
 __all__ = ["Placed", "Placement", "groups_of", "placed"]
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Arrays, one per core, and the core of each task that leads an operation."""
+    """Arrays, one per core, the core of each task that leads an operation, and the products of
+    those whose weights are the circuit."""
 
     geometries: tuple[Geometry, ...]
     core: Mapping[str, int]
+    products: Mapping[str, Product] = field(default_factory=dict)
 
     @staticmethod
     def single(graph: Graph, geometry: Geometry) -> "Placement":
@@ -87,6 +90,8 @@ def placed(
     for core, geometry in enumerate(placement.geometries):
         own = lowered[geometry]
         kept = [op for op in own.operations if placement.core.get(op.tasks[0]) == core]
+        if geometry.unrolled:
+            kept = [replace(op, product=placement.products[op.tasks[0]]) for op in kept]
         chosen += ((op, core) for op in kept)
         names = {op.sink.storage for op in kept} | {op.window.storage for op in kept}
         names |= {op.residual.place.storage for op in kept if op.residual}

@@ -43,7 +43,9 @@ class Site:
 
     @property
     def word_bytes(self) -> int:
-        """Of a weight word."""
+        """Of a weight word; none where weights are the circuit."""
+        if self.geometry.unrolled:
+            return 0
         return self.geometry.cols * self.geometry.depth * (self.weight_bits // 8)
 
 
@@ -306,7 +308,7 @@ class _Planner:
         which the biases are there."""
         op, core, g = self.operations[i], self.core[i], self.geometry[i]
         c, at, stream = self.constants[core], self.constants_at[i], self.stream_at[core]
-        if op.weights is None or not self.streamed:
+        if op.weights is None or op.product is not None or not self.streamed:
             return c.weight[at], op.passes(g), 0, 0, 0
         bias_words = -(-len(op.bias) // g.lanes)
         beats = bias_words * c.bias_beats

@@ -335,4 +335,6 @@ def _core_settings(schedule: Schedule, compiled: Program, core: int) -> dict[str
         "multiply": any(op.residual.multiply for op in operations if op.residual is not None),
         "pool": any(op.pool for op in operations),
         "even": any(op.even for op in operations),
+        "product_words": longest if g.unrolled else 0,
+        "product_latency": c.product.latency if c.product is not None else 0,
     }

@@ -336,7 +336,9 @@ class _Report:
         result = {
             "geometry": {"rows": g.rows, "cols": g.cols, "depth": g.depth},
             "cores": [
-                {"rows": g.rows, "cols": g.cols, "depth": g.depth, "lanes": g.lanes} for g in shapes
+                {"rows": g.rows, "cols": g.cols, "depth": g.depth, "lanes": g.lanes}
+                | ({"unrolled_luts": c.product.luts} if c.product is not None else {})
+                for g, c in zip(shapes, self.compiled.program.constants, strict=True)
             ],
             "multipliers": sum(g.multipliers for g in shapes),
             "lanes": g.lanes,

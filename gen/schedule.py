@@ -127,7 +127,9 @@ class CorePlan:
 
     @property
     def word_bytes(self) -> int:
-        """Of a weight word."""
+        """Of a weight word; none where weights are the circuit."""
+        if self.geometry.unrolled:
+            return 0
         return self.geometry.cols * self.geometry.depth * (self.weight_bits // 8)
 
     @property

@@ -24,6 +24,8 @@ class Target:
     channels
         AXI channels, of :data:`rtl.config.CHANNELS`: where weights are streamed, the last one
         carries them, beside the tensors on the first; otherwise only the first is built.
+    luts
+        Look-up tables that unrolled layers may take together.
     memory
         ``"rom"``: schedule and constants are the circuit's; ``"ram"``: loaded at run time.
 
@@ -38,6 +40,7 @@ class Target:
     offchip_bytes_per_cycle: int = 16
     channels: int = 1
     memory: str = "rom"
+    luts: int = 20_000
 
     def __post_init__(self) -> None:
         if self.multipliers < 2:
@@ -53,5 +56,7 @@ class Target:
             raise UserError(
                 f"--channels must be {' or '.join(map(str, CHANNELS))}, not {self.channels}"
             )
+        if self.luts < 0:
+            raise UserError(f"--luts must not be negative, but is {self.luts}")
         if self.memory not in ("rom", "ram"):
             raise UserError(f"--memory must be rom or ram, not '{self.memory}'")

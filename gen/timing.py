@@ -18,6 +18,7 @@ from rtl.config import CONSTANTS, CORE_UNITS, TENSORS, Config, fetchers, numbere
 from rtl.crossbar import Crossbar
 from rtl.epilogue import Epilogue
 from rtl.packer import Packer
+from rtl.unrolled.layer import UnrolledArray
 
 from .operation import Operation, Window
 from .order import groups_per_pixel
@@ -116,7 +117,7 @@ class _Core:
         self.claimed = 0
         self.released: deque[tuple[int, int]] = deque()
         self.latency = Epilogue.latency(config)
-        self.drain = Array.latency(config)
+        self.drain = (UnrolledArray if config.product_words else Array).latency(config)
         self.window = config.window // config.element_bytes
 
     def progress(self) -> int:

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import zipfile
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import click
 from gen.errors import ToolError, UserError
 
 from .cli_silicon import COMMANDS
-from .cli_unrolled import Bench
+from .cli_unrolled import Bench, prune
 
 __all__ = ["main"]
 
@@ -135,6 +136,8 @@ def quantize(model: str, calibration: str, output: str, fmt: str) -> None:
 @click.option("--board", "board_name", help="Take the budget from a board.")
 @click.option("--memory", help="Schedule and constants in rom (default) or ram.")
 @click.option("--policy", default="sequential", help="sequential (default), dataflow or auto.")
+@click.option("--unroll", default="none", help="none (default), auto, all, or TASK,...")
+@click.option("--luts", type=int, help="LUTs of all unrolled tasks, at most [20000].")
 def compile_model(
     model: str,
     output: str,
@@ -145,12 +148,15 @@ def compile_model(
     board_name: str | None,
     memory: str | None,
     policy: str,
+    unroll: str,
+    luts: int | None,
 ) -> None:
     """Compile MODEL into a new folder.
 
     \b
     Policies: sequential, one task after the other on one core; dataflow, each task on a core of its
     own; auto, the fastest of both and of everything between.
+    Unrolled tasks have their weights in the logic; auto unrolls what is smaller than an array.
 
     \b
     Example:  intarsia compile model.tflite -o build --multipliers 144
@@ -172,26 +178,33 @@ def compile_model(
         "offchip_bytes_per_cycle": offchip,
         "channels": channels,
         "memory": memory,
+        "luts": luts,
     }
     given = {name: value for name, value in options.items() if value is not None}
     with progress() as tell:
-        design = compile_design(model, target, policy=policy, progress=tell, **given)
+        options = {"policy": policy, "unroll": unroll, "progress": tell}
+        design = compile_design(model, target, **options, **given)
         tell("emitting Verilog")
         design.write(folder)
     schedule = design.schedule
     say(f"{design.graph.name}: {design.graph.macs():,} MACs in {len(schedule.phases)} phases")
-    arrays = [
-        f"array {g.rows}x{g.cols}x{g.depth} = {g.multipliers} multipliers, {g.lanes} lanes"
-        for g in (core.geometry for core in schedule.cores)
-    ]
     say(
-        f"{'; '.join(arrays)}; "
+        f"{'; '.join(map(_core, range(len(schedule.cores)), repeat(design)))}; "
         f"{schedule.onchip_bytes:,} bytes on chip; "
         f"weights {'streamed' if schedule.streamed else 'on chip'}"
     )
     share = design.graph.macs() / (design.target.multipliers * design.prediction.cycles)
     say(f"{design.prediction.cycles:,} cycles predicted, {share:.1%} of all multipliers busy")
     say(f"wrote {folder}; simulate it with: intarsia simulate {folder}")
+
+
+def _core(index: int, design: Any) -> str:
+    """What a core is, in a few words."""
+    g, product = design.schedule.cores[index].geometry, design.program.constants[index].product
+    if product is None:
+        return f"array {g.rows}x{g.cols}x{g.depth} = {g.multipliers} multipliers, {g.lanes} lanes"
+    n, m = len(product.inputs), len(product.outputs)
+    return f"unrolled {n}x{m} = {product.luts:,} LUTs, {g.lanes} lanes"
 
 
 @main.command()
@@ -428,7 +441,7 @@ def demo(context: click.Context, output: str | None, digits: int) -> None:
     context.exit(FAILED if wrong else 0)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, prune):
     main.add_command(_command)
 
 

@@ -275,6 +275,7 @@ def compile(
     target: Target | None = None,
     *,
     policy: str = "sequential",
+    unroll: str = "none",
     progress: Progress | None = None,
     **options: Any,
 ) -> Design:
@@ -289,11 +290,14 @@ def compile(
     policy
         ``"sequential"``: one task after the other on one core; ``"dataflow"``: each task on a core
         of its own; ``"auto"``: whatever of both and of all between is fastest.
+    unroll
+        Tasks whose weights become the circuit: ``"none"``, ``"auto"`` where that is smaller than an
+        array as fast, ``"all"`` that can be, or names separated by commas.
     progress
         Called with a few words at every step.
     options
         Members of the target that differ: ``multipliers``, ``onchip_bytes``,
-        ``offchip_bytes_per_cycle``, ``channels``, ``memory``.
+        ``offchip_bytes_per_cycle``, ``channels``, ``memory``, ``luts``.
 
     Raises
     ------
@@ -309,7 +313,7 @@ def compile(
     tell = progress or (lambda words: None)
     tell("reading the model")
     graph = model if isinstance(model, Graph) else load_model(model)
-    compiled = compile_graph(graph, target, policy=policy, progress=progress)
+    compiled = compile_graph(graph, target, policy=policy, unroll=unroll, progress=progress)
     return Design(graph, target, compiled.schedule, compiled.prediction)
 
 

@@ -25,6 +25,8 @@ from .send import Send
 from .sequencer import Sequencer
 from .softmax import Softmax
 from .tile import Tile
+from .unrolled.graph import AdderGraph
+from .unrolled.layer import UnrolledArray
 from .words import Fields, word_fields
 
 __all__ = ["Accelerator", "Contents", "CoreContents"]
@@ -35,13 +37,16 @@ PORTS = ("gather", "residual", "store")
 
 @dataclass(frozen=True)
 class CoreContents:
-    """First contents of a core's constant memories, as packed words."""
+    """First contents of a core's constant memories, as packed words; and where weights are the
+    circuit, the product with them and the registers before each of its rows."""
 
     weights: Sequence[int] = ()
     bias: Sequence[int] = ()
     scale: Sequence[int] = ()
     table: Sequence[int] = ()
     exponent: Sequence[int] = ()
+    product: AdderGraph | None = None
+    stages: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class _Path:
     gather: Gather
     packer: Packer
     core: Core
-    array: Array
+    array: Array | UnrolledArray
     epilogue: Epilogue
 
 
@@ -122,7 +127,7 @@ class Accelerator(wiring.Component):
         """
         widths = {}
         for index, core in enumerate(config.cores):
-            weights = {"weights": core.weight_bits * core.cols * core.depth}
+            weights = {} if core.product_words else {"weights": core.weight_word_bits}
             memories = weights | Epilogue.widths(core)
             widths |= {numbered(name, index): width for name, width in memories.items()}
         widths["counts"] = 16
@@ -220,14 +225,11 @@ class Accelerator(wiring.Component):
         cores = self._contents.cores
         contents = cores[index] if cores else CoreContents()
         fields = {name: self.fields[numbered(name, index)] for name in CORE_UNITS}
-        writable = config.loadable or config.streamed
         path = _Path(
             gather=Gather(config, fields["gather"], core=index),
             packer=Packer(config),
             core=Core(config, fields["core"]),
-            array=Array(
-                config, weights=contents.weights, writable=writable, tile=numbered("tile", index)
-            ),
+            array=self._array(config, contents, index),
             epilogue=Epilogue(
                 config,
                 fields["epilogue"],
@@ -241,6 +243,16 @@ class Accelerator(wiring.Component):
         for name, unit in vars(path).items():
             m.submodules[numbered(name, index)] = unit
         return path
+
+    def _array(self, config: Config, contents: CoreContents, index: int) -> Array | UnrolledArray:
+        """What makes the sums of a core."""
+        if config.product_words:
+            if contents.product is None:
+                raise ValueError(f"contents.cores[{index}] must have a product")
+            return UnrolledArray(config, contents.product, contents.stages)
+        writable = config.loadable or config.streamed
+        tile = numbered("tile", index)
+        return Array(config, weights=contents.weights, writable=writable, tile=tile)
 
     def _fetches(self, m: Module) -> list[Fetch]:
         """The fetch unit of each channel."""
@@ -312,7 +324,7 @@ class Accelerator(wiring.Component):
             epilogue.result_valid.eq(array.result_valid),
             epilogue.result.eq(array.result),
         ]
-        if config.patterns:
+        if isinstance(array, Array) and config.patterns:
             m.d.comb += [
                 core.tag_enable.eq(packer.segment_enable),
                 core.tag.eq(packer.segment_tag),
@@ -334,18 +346,15 @@ class Accelerator(wiring.Component):
         for index, path in enumerate(paths):
             array, epilogue, word = path.array, path.epilogue, f"core{index}"
             weights, bias = numbered("weights", index), numbered("bias", index)
-            writes |= {
-                weights: [array.weight_enable, array.weight_address, array.weight_data],
-                bias: [epilogue.bias_enable, epilogue.bias_address, epilogue.bias_data],
-            }
-            fetched |= {
-                weights: [
+            writes[bias] = [epilogue.bias_enable, epilogue.bias_address, epilogue.bias_data]
+            fetched[bias] = [fetch.bias_enable[index], fetch.bias_address, fetch.bias_data[word]]
+            if isinstance(array, Array):
+                writes[weights] = [array.weight_enable, array.weight_address, array.weight_data]
+                fetched[weights] = [
                     fetch.weight_enable[index],
                     fetch.weight_address,
                     fetch.weight_data[word],
-                ],
-                bias: [fetch.bias_enable[index], fetch.bias_address, fetch.bias_data[word]],
-            }
+                ]
         if not config.loadable:
             for name, ports in writes.items():
                 m.d.comb += [a.eq(b) for a, b in zip(ports, fetched[name], strict=True)]

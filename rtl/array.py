@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from amaranth import Array as Choice
 from amaranth import Cat, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
 from .core import step_layout
+from .drain import drain
 from .memory import Memory
+from .rings import PATCH_LATENCY, patch_rings
 from .tile import Tile
 from .windows import Windows
 
@@ -51,7 +52,7 @@ class Array(wiring.Component):
     result_valid: Signal
     result: Signal
 
-    PATCH_LATENCY = 2
+    PATCH_LATENCY = PATCH_LATENCY
 
     def __init__(
         self,
@@ -63,8 +64,6 @@ class Array(wiring.Component):
     ):
         self._config, self._weights, self._writable = config, weights, writable
         self._tile = tile
-        word = config.weight_bits * config.cols * config.depth
-        self._patch_bits = config.element_bits * config.depth
         segments: dict = {}
         if config.patterns:
             segments = {
@@ -83,7 +82,7 @@ class Array(wiring.Component):
                 "bank_data": In(data.ArrayLayout(config.element_bits * config.depth, 2)),
                 "weight_enable": In(1),
                 "weight_address": In(bits_for(config.weight_words)),
-                "weight_data": In(word),
+                "weight_data": In(config.weight_word_bits),
                 "result_valid": Out(1),
                 "result": Out(config.accumulator_bits * config.lanes),
             }
@@ -93,32 +92,6 @@ class Array(wiring.Component):
     def latency(cls, config: Config) -> int:
         """Cycles from a pass's last step to its first result group."""
         return cls.PATCH_LATENCY + Tile.latency(config) + 1
-
-    def _patch_rings(self, m: Module) -> list:
-        """Read data of each row's ring, in step with the address as it moves down the rows."""
-        config = self._config
-        address, rows = self.step.patch, []
-        for r in range(config.rows):
-            banks = []
-            for b in range(2):
-                bank = Memory(self._patch_bits, depth=config.patch_words // 2, registered=False)
-                m.submodules[f"patch_{r}_{b}"] = bank
-                m.d.comb += [
-                    bank.read_address.eq(address[1:]),
-                    bank.write_enable.eq(self.row_enable[r][b]),
-                    bank.write_address.eq(self.bank_address[b]),
-                    bank.write_data.eq(self.bank_data[b]),
-                ]
-                banks.append(bank.read_data)
-            odd = Signal(name=f"patch_odd_{r}")
-            chosen = Signal(self._patch_bits, name=f"patch_{r}", reset_less=True)
-            m.d.sync += [odd.eq(address[0]), chosen.eq(Choice(banks)[odd])]
-            rows.append(chosen)
-            if r + 1 < config.rows:
-                later = Signal.like(address, name=f"patch_address_{r + 1}")
-                m.d.sync += later.eq(address)
-                address = later
-        return rows
 
     def _own_operands(self, m: Module, shared) -> Signal:
         """Operands of the one row's columns: each its own, or all of them the same."""
@@ -168,7 +141,10 @@ class Array(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        activations, weights = self._patch_rings(m), self._weight_memories(m)
+        activations = patch_rings(
+            m, config, self.step.patch, self.row_enable, self.bank_address, self.bank_data
+        )
+        weights = self._weight_memories(m)
         if config.patterns:
             activations = [self._own_operands(m, activations[0])]
 
@@ -210,44 +186,7 @@ class Array(wiring.Component):
                 below[g] = out
                 results.append(out["result"])
 
-        # The bursts of finished passes reach the drain just when their first group is ready.
-        burst_bits = len(self.step.burst)
-        ended = Cat(self.step.burst, self.step.groups_last, self.valid & self.step.last)
-        for stage in range(self.latency(config) - 1):
-            later = Signal(len(ended), name=f"ended_{stage}")
-            m.d.sync += later.eq(ended)
-            ended = later
-        starts, burst = ended[-1], ended[:burst_bits]
-        groups_last = ended[burst_bits:-1]
-        left_over = Signal(burst_bits)
-        row = Signal(bits_for(config.rows))
-        group = Signal(bits_for(config.groups))
-        width = Signal(bits_for(config.groups))
-        at_row, at_group, at_width = (Signal.like(s) for s in (row, group, width))
-        active = Signal()
-        with m.If(starts):
-            m.d.comb += [active.eq(1), at_width.eq(groups_last)]
-            m.d.sync += left_over.eq(burst - 1)
-        with m.Else():
-            m.d.comb += [
-                active.eq(left_over != 0),
-                at_row.eq(row),
-                at_group.eq(group),
-                at_width.eq(width),
-            ]
-            with m.If(active):
-                m.d.sync += left_over.eq(left_over - 1)
-        m.d.sync += width.eq(at_width)
-        with m.If(at_group == at_width):
-            m.d.sync += [row.eq(at_row + 1), group.eq(0)]
-        with m.Else():
-            m.d.sync += [row.eq(at_row), group.eq(at_group + 1)]
-        chosen = Signal(wide * lanes, reset_less=True)
-        with m.Switch(Cat(at_group, at_row)):
-            for r in range(config.rows):
-                for g in range(config.groups):
-                    with m.Case((r << len(group)) | g):
-                        m.d.sync += chosen.eq(results[r * config.groups + g])
-        m.d.sync += self.result_valid.eq(active)
-        m.d.comb += self.result.eq(chosen)
+        ends = self.valid & self.step.last
+        drained = drain(m, config, self.step, ends, self.latency(config), results)
+        m.d.comb += [self.result_valid.eq(drained[0]), self.result.eq(drained[1])]
         return m

@@ -126,6 +126,9 @@ class Config:
         Whether the epilogue can take maxima of 2 by 2 pixels; of int16 only.
     even
         Whether the epilogue can round halves to even, in one step.
+    product_words, product_latency
+        Where an unrolled product does the array's work: the words of ``depth`` elements that it
+        takes, and its latency in cycles. No words where there is an array.
     program_words
         Depth of each unit's schedule memory when it is RAM; also bounds the tokens.
     token_bits
@@ -174,6 +177,8 @@ class Config:
     multiply: bool = False
     pool: bool = False
     even: bool = True
+    product_words: int = 0
+    product_latency: int = 0
     program_words: int = 64
     token_bits: int = 24
     links: tuple[tuple[str, int], ...] = field(default=())
@@ -206,6 +211,8 @@ class Config:
             raise ValueError(f"weight_bits must be 8, 9 or 16, not {self.weight_bits}")
         if self.patterns and (self.rows != 1 or self.lanes != self.cols):
             raise ValueError("patterns need rows to be 1 and lanes to equal cols")
+        if self.product_words and (self.rows != 1 or self.patterns):
+            raise ValueError("an unrolled product needs rows to be 1 and no patterns")
         if self.channels not in CHANNELS:
             raise ValueError(f"channels must be one of {CHANNELS}, not {self.channels}")
         if self.channels > 1 and not self.streamed:
@@ -229,7 +236,13 @@ class Config:
     @property
     def multipliers(self) -> int:
         """Products in the arrays."""
-        return sum(core.rows * core.cols * core.depth for core in self.cores)
+        arrays = (core for core in self.cores if not core.product_words)
+        return sum(core.rows * core.cols * core.depth for core in arrays)
+
+    @property
+    def weight_word_bits(self) -> int:
+        """Width of a weight word; 1 where weights are the circuit and nothing reads it."""
+        return 1 if self.product_words else self.weight_bits * self.cols * self.depth
 
     @property
     def fetchers(self) -> tuple[str, ...]:

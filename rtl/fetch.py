@@ -21,7 +21,7 @@ TENSOR, WEIGHTS, BIASES = 0, 1, 2
 
 def weight_beats(config: Config) -> int:
     """Beats that carry one weight word, the last one padded."""
-    return -(-config.weight_bits * config.cols * config.depth // (8 * config.axi_bytes))
+    return -(-config.weight_word_bits // (8 * config.axi_bytes))
 
 
 def bias_beats(config: Config) -> int:
@@ -85,7 +85,7 @@ class Fetch(wiring.Component):
         words = max(max(core.weight_words, core.bias_words) for core in config.cores)
         self._place_bits = max(config.address_bits, bits_for(words))
         each = data.ArrayLayout(token, config.core_count)
-        weights = {f"core{i}": c.weight_bits * c.cols * c.depth for i, c in enumerate(config.cores)}
+        weights = {f"core{i}": c.weight_word_bits for i, c in enumerate(config.cores)}
         biases = {f"core{i}": 32 * c.lanes for i, c in enumerate(config.cores)}
         super().__init__(
             {

@@ -80,10 +80,11 @@ class Tile(wiring.Component):
     @classmethod
     def shared(cls, *configs: Config) -> dict[str, wiring.Component]:
         """The tile of each core, and the modules they are made of, by their Verilog names."""
+        arrays = {i: config for i, config in enumerate(configs) if not config.product_words}
         modules: dict[str, wiring.Component] = {
-            numbered("tile", index): cls(config) for index, config in enumerate(configs)
+            numbered("tile", index): cls(config) for index, config in arrays.items()
         }
-        if any(map(cls.pairs, configs)):
+        if any(map(cls.pairs, arrays.values())):
             modules["pair"] = Pair()
         return modules
 

@@ -28,6 +28,12 @@ def _common(shapes: Sequence[Bits]) -> Shape:
     return Shape(max(s.width + (signed and not s.signed) for s in shapes), signed)
 
 
+def _last_stage(graph: AdderGraph, stages: Sequence[int]) -> int:
+    """Registers before the outputs."""
+    n = len(graph.inputs)
+    return max((stages[o.value - n] for o in graph.outputs if o and o.value >= n), default=0)
+
+
 class ConstantProduct(wiring.Component):
     """Products of a vector with a constant matrix, one vector a cycle.
 
@@ -70,7 +76,7 @@ class ConstantProduct(wiring.Component):
                 raise ValueError("a row must not come before its operands")
         self._graph, self._registered = graph, registered
         self._stages = (0,) * n + chosen
-        self._last = max((self._stages[o.value] for o in graph.outputs if o), default=0)
+        self._last = _last_stage(graph, chosen)
         inputs = _common([shape_of(*pair) for pair in graph.inputs])
         outputs = _common([graph.output_shape(k) for k in range(len(graph.outputs))])
         super().__init__(
@@ -83,7 +89,14 @@ class ConstantProduct(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from ``i`` to ``o``."""
-        return self._last + 2 * self._registered
+        return self.latency_of(
+            self._graph, self._stages[len(self._graph.inputs) :], self._registered
+        )
+
+    @staticmethod
+    def latency_of(graph: AdderGraph, stages: Sequence[int], registered: bool) -> int:
+        """Cycles of a product that is yet to be made."""
+        return _last_stage(graph, stages) + 2 * registered
 
     def elaborate(self, platform):
         m = Module()

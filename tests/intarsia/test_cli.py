@@ -17,7 +17,7 @@ from intarsia.cli import main
 from ..onnx_models import DATA, Net
 from ..tflite_models import ModelBuilder
 
-VERBS = ("check", "quantize", "compile", "simulate", "report", "doctor", "bench", "demo")
+VERBS = ("check", "quantize", "prune", "compile", "simulate", "report", "doctor", "bench", "demo")
 
 
 def run(*arguments: Any) -> Result:
@@ -235,6 +235,8 @@ def test_a_budget_too_small_is_told_one_that_suffices(tmp_path):
         (("--offchip", 5), "--offchip must be 4, 8, 16, 32 or 64 bytes per cycle, not 5"),
         (("--channels", 3), "--channels must be 1 or 2, not 3"),
         (("--memory", "disk"), "--memory must be rom or ram, not 'disk'"),
+        (("--unroll", "nothing"), "--unroll names no task 'nothing'; there are "),
+        (("--luts", -1), "--luts must not be negative, but is -1"),
         (("--speed", 3), "No such option"),
     ],
 )
