@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .errors import UserError
 from .operation import Operation
+from .ring import Ring
 
 __all__ = ["Allocation", "Lifetime", "allocate"]
 
@@ -16,7 +18,8 @@ class Lifetime:
     ``first`` and ``last`` are operation indices: the one that writes it first (-1: it comes from
     off chip before any) and the last that uses it. ``fetched`` says that it is an input or is read
     back; ``spilled`` that it is written off chip after ``last``. Outputs of the graph leave as soon
-    as they are complete.
+    as they are complete. In a ``ring`` lie only some of the storage's ``extent`` bytes at a time;
+    without one, that is the ``size`` on chip.
     """
 
     storage: str
@@ -27,6 +30,16 @@ class Lifetime:
     last: int
     fetched: bool = False
     spilled: bool = False
+    ring: Ring | None = None
+    extent: int = 0
+
+    def place(self, offset: int) -> int:
+        """The address of the storage's byte ``offset``."""
+        return self.address + (offset if self.ring is None else offset % self.ring.size)
+
+    def wrap(self, offset: int) -> tuple[int, int]:
+        """The ring's bytes and those from ``offset`` to its end, or 0 and 0 if there is none."""
+        return (0, 0) if self.ring is None else (self.ring.size, self.ring.wrap(offset))
 
     def shares(self, other: "Lifetime") -> bool:
         """Whether the two take some of the same bytes, at whatever time."""
@@ -58,6 +71,8 @@ class _Stay:
     last: int
     fetched: bool = False
     spilled: bool = False
+    ring: Ring | None = None
+    extent: int = 0
 
 
 class _Allocator:
@@ -70,9 +85,12 @@ class _Allocator:
         capacities: Sequence[int],
         align: int,
         homes: Mapping[str, int],
+        rings: Mapping[str, Ring],
     ):
-        self.operations, self.align, self.homes = operations, align, homes
-        self.sizes = {n: -(-size // align) * align for n, size in storages.items()}
+        self.operations, self.homes, self.rings = operations, homes, rings
+        self.extents = {n: -(-size // align) * align for n, size in storages.items()}
+        sizes = {n: -(-ring.size // align) * align for n, ring in rings.items()}
+        self.sizes = self.extents | sizes
         self.inputs, self.outputs, self.capacities = inputs, outputs, capacities
         self.stays: list[_Stay] = []
         self.here: dict[str, int] = {}
@@ -137,7 +155,7 @@ class _Allocator:
 
     def _place(self, name: str, now: int, needed: set[str], fetched: bool) -> None:
         while (choice := self._choose(name, now)) is None:
-            barred = needed | self._unfinished(now)
+            barred = needed | self._unfinished(now) | {*self.rings}
             homes = self._homes(name)
             victims = [
                 n
@@ -154,7 +172,19 @@ class _Allocator:
             self.offchip.add(victim)
         self.here[name] = len(self.stays)
         buffer, address = choice
-        self.stays.append(_Stay(name, buffer, address, self.sizes[name], now, now, fetched))
+        self.stays.append(
+            _Stay(
+                name,
+                buffer,
+                address,
+                self.sizes[name],
+                now,
+                now,
+                fetched,
+                ring=self.rings.get(name),
+                extent=self.extents[name],
+            )
+        )
 
     def _unfinished(self, now: int) -> set[str]:
         """Storages that a later operation still writes, which so have no complete contents."""
@@ -211,6 +241,7 @@ def allocate(
     capacities: Sequence[int],
     align: int,
     homes: Mapping[str, int],
+    rings: Mapping[str, Ring] = MappingProxyType({}),
 ) -> Allocation:
     """Places every storage for every stretch of operations in which it is needed on chip.
 
@@ -226,6 +257,8 @@ def allocate(
         Bytes of each buffer.
     homes
         The buffer in which each storage must lie; empty for any.
+    rings
+        Of storages that are never on chip as a whole; they stay from first use to last.
     align
         Addresses and sizes are multiples of this many bytes.
 
@@ -234,4 +267,4 @@ def allocate(
     UserError
         Naming the task whose operands do not fit at once, and what would suffice.
     """
-    return _Allocator(operations, storages, inputs, outputs, capacities, align, homes).run()
+    return _Allocator(operations, storages, inputs, outputs, capacities, align, homes, rings).run()

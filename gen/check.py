@@ -1,14 +1,16 @@
 """Proof that a schedule keeps what the hardware relies on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from rtl.config import CONSTANTS, TENSORS
-from rtl.fetch import WEIGHTS
+from rtl.fetch import TENSOR, WEIGHTS
 
 from .errors import UserError
 from .operation import same
-from .order import group_starts, written
-from .plan import completed
+from .order import group_starts, operand_bytes, written_bytes
 from .schedule import SPILLS, Phase, Schedule
 
 __all__ = ["check"]
@@ -58,7 +60,7 @@ def _uses(schedule: Schedule) -> None:
                 _fail(phase, unit, f"uses '{storage}' while it is not on chip")
         starts, counts = (g.element_bytes * n for n in group_starts(op, g))
         sink = schedule.lifetimes[phase.sink]
-        if starts.min() < 0 or (starts + counts).max() > sink.size:
+        if starts.min() < 0 or (starts + counts).max() > sink.extent:
             _fail(phase, "epilogue", f"writes outside '{sink.storage}'")
         source = schedule.lifetimes[phase.source]
         second = None if phase.residual is None else schedule.lifetimes[phase.residual]
@@ -66,7 +68,7 @@ def _uses(schedule: Schedule) -> None:
         if alone and second is not None and second.buffer == source.buffer:
             _fail(phase, "epilogue", "reads its second operand from the buffer being gathered")
         for low, high in op.window.spans():
-            if high > low and (low < 0 or high * g.element_bytes > source.size):
+            if high > low and (low < 0 or high * g.element_bytes > source.extent):
                 _fail(phase, "gather", f"reads outside '{source.storage}'")
         if g.unrolled != (op.product is not None):
             _fail(
@@ -80,94 +82,267 @@ def _uses(schedule: Schedule) -> None:
             _fail(phase, "epilogue", f"writes {len(starts)} groups, not the number it announces")
 
 
+class _Progress:
+    """What has happened before a phase, as far as the order of phases says: groups stored and words
+    gathered by each core, and for each beat of a lifetime the count at which it is there."""
+
+    def __init__(self, schedule: Schedule):
+        self.schedule = schedule
+        self.size = schedule.axi_bytes
+        self.stored = [0] * len(schedule.cores)
+        self.gathered = [0] * len(schedule.cores)
+        self.latest = [
+            np.zeros(-(-life.extent // self.size), dtype=np.int64) for life in schedule.lifetimes
+        ]
+        self.end = [0] * len(schedule.lifetimes)
+
+    def store(self, phase: Phase) -> None:
+        """The phase has run."""
+        op, geometry = phase.operation, self.schedule.geometry(phase)
+        starts, counts = (geometry.element_bytes * n for n in group_starts(op, geometry))
+        serial = self.stored[phase.core] + 1 + np.arange(len(starts))
+        last = starts + counts - 1
+        for at in range(0, int(counts.max()) + self.size, self.size):
+            beats = np.minimum(starts + at, last) // self.size
+            np.maximum.at(self.latest[phase.sink], beats, serial)
+        self.end[phase.sink] = max(self.end[phase.sink], int(last.max()) + 1)
+        self.stored[phase.core] = phase.stored
+        self.gathered[phase.core] += 1
+
+    def needed(self, life: int, low: int, high: int) -> int:
+        """The count at which bytes from ``low`` to before ``high`` are there."""
+        if not self.schedule.lifetimes[life].fetched:
+            words = slice(low // self.size, -(-high // self.size))
+            return int(self.latest[life][words].max(initial=0))
+        count, beats = 0, 0
+        for fetch in self.schedule.fetches[TENSORS]:
+            end = min(high, fetch.first + fetch.beats * self.size)
+            if fetch.target == TENSOR and fetch.life == life and max(low, fetch.first) < end:
+                count = beats + -(-(end - fetch.first) // self.size)
+            beats += fetch.beats
+        return count
+
+    def there(self, life: int, high: int) -> bool:
+        """Whether bytes before ``high`` of a ring are there at all."""
+        if not self.schedule.lifetimes[life].fetched:
+            return high <= self.end[life]
+        return high <= max(
+            (f.first + f.beats * self.size for f in self.schedule.fetches[TENSORS]
+             if f.target == TENSOR and f.life == life), default=0,
+        )  # fmt: skip
+
+
 def _order(schedule: Schedule) -> None:
-    """Data are waited for, what is still needed is not overwritten, and counts are reachable."""
-    size, unit = schedule.word_bytes, schedule.element_bytes
-    latest = completed(schedule, len(schedule.phases))
-    spilled_by: dict[int, int] = {}
-    for number, send in enumerate(schedule.sends, start=1):
-        for index, life in enumerate(schedule.lifetimes):
-            inside = life.address <= send.address < life.address + life.size
-            if inside and life.buffer == send.buffer and life.storage == send.name:
-                first = (send.address - life.address) // size
-                last = -(-(send.address - life.address + send.beats * schedule.axi_bytes) // size)
-                if not life.fetched and send.producer != _writer(schedule, index):
-                    _fail(None, "send", f"'{send.name}' waits for a core that does not write it")
-                if send.stored < latest[index][first:last].max(initial=0):
-                    _fail(None, "send", f"'{send.name}' leaves before it is written")
-                spilled_by[index] = number
-    latest = completed(schedule, 0)
-    # Groups that each core has stored, and words that it has gathered, before a phase.
-    stored, gathered = [0] * len(schedule.cores), [0] * len(schedule.cores)
-    for i, phase in enumerate(schedule.phases):
-        op, tokens = phase.operation, phase.gather
-        life = schedule.lifetimes[phase.source]
-        writer = None if life.fetched else _writer(schedule, phase.source)
-        if tokens.producer != writer:
-            _fail(phase, "gather", f"waits for the wrong producer of '{life.storage}'")
-        spans = op.window.spans()
-        for y in op.window.touched_rows():
-            low, high = (unit * n for n in spans[y])
-            if high <= low:
-                continue
-            needed = int(latest[phase.source][low // size : (high - 1) // size + 1].max())
-            waited = min(tokens.need + tokens.step * y, tokens.limit)
-            if waited < needed:
-                _fail(phase, "gather", f"reads row {y} of '{life.storage}' before it is written")
-            if writer is not None and waited > stored[writer]:
-                _fail(phase, "gather", f"waits for {waited} groups, which only come after it")
-        if tokens.start > stored[phase.core]:
-            _fail(phase, "gather", f"waits for {tokens.start} groups, which only come after it")
-        if phase.residual is not None:
-            other = schedule.lifetimes[phase.residual]
-            needed = int(latest[phase.residual].max())
-            waited = phase.epilogue.fetched[TENSORS]
-            if not other.fetched:
-                waited = phase.epilogue.stored[_writer(schedule, phase.residual)]
-            if waited < needed:
-                _fail(phase, "epilogue", f"adds '{other.storage}' before it is there")
+    """Data are waited for, and counts are reachable."""
+    progress = _Progress(schedule)
+    for phase in schedule.phases:
+        _gathers(schedule, phase, progress)
+        _adds(schedule, phase, progress)
         epilogue = phase.epilogue
         for what, wanted, there in (
-            ("groups", epilogue.stored, stored),
-            ("words of a gather unit", epilogue.gathered, gathered),
+            ("groups", epilogue.stored, progress.stored),
+            ("words of a gather unit", epilogue.gathered, progress.gathered),
         ):
             if any(n > most for n, most in zip(wanted, there, strict=True)):
                 _fail(phase, "epilogue", f"waits for {what} that only come after it")
-        if schedule.lifetimes[phase.sink].first == i:
-            _overwrites(schedule, phase, latest, spilled_by)
-        if phase.stored_before != stored[phase.core]:
+        if _late(schedule, epilogue.sent, progress.stored):
+            _fail(phase, "epilogue", "waits for transfers that only come after it")
+        if phase.stored_before != progress.stored[phase.core]:
             _fail(
                 phase, "epilogue", f"begins at group {phase.stored_before}, not where its core is"
             )
-        written(latest[phase.sink], op, schedule.geometry(phase), stored[phase.core], size)
-        stored[phase.core] = phase.stored
-        gathered[phase.core] += 1
+        progress.store(phase)
+    for send in schedule.sends:
+        life = schedule.lifetimes[send.life]
+        if not life.fetched and send.producer != _writer(schedule, send.life):
+            _fail(None, "send", f"'{send.name}' waits for a core that does not write it")
+        high = send.first + send.beats * schedule.axi_bytes
+        if send.stored < progress.needed(send.life, send.first, min(high, life.extent)):
+            _fail(None, "send", f"'{send.name}' leaves before it is written")
 
 
-def _overwrites(schedule: Schedule, phase: Phase, latest, spilled_by: Mapping[int, int]) -> None:
-    """What lay where a phase writes has left, has landed, and is read by nobody any more."""
-    sink = schedule.lifetimes[phase.sink]
-    shared = {n for n, o in enumerate(schedule.lifetimes[: phase.sink]) if sink.shares(o)}
-    for index in shared:
-        other = schedule.lifetimes[index]
-        if spilled_by.get(index, 0) > phase.epilogue.sent:
-            _fail(phase, "epilogue", f"overwrites '{other.storage}' before it has left")
-        landed = int(latest[index].max()) if other.fetched else 0
-        if landed > phase.epilogue.fetched[TENSORS]:
-            _fail(phase, "epilogue", f"overwrites '{other.storage}' before it has landed")
-    gathered = [0] * len(schedule.cores)
-    for earlier in schedule.phases:
-        if earlier is phase:
-            break
-        core = earlier.core
-        gathered[core] += 1
-        if core == phase.core:
+def _gathers(schedule: Schedule, phase: Phase, progress: _Progress) -> None:
+    """Rows that a phase gathers are waited for, and come from earlier phases."""
+    op, tokens, unit = phase.operation, phase.gather, schedule.element_bytes
+    life = schedule.lifetimes[phase.source]
+    writer = None if life.fetched else _writer(schedule, phase.source)
+    if tokens.producer != writer:
+        _fail(phase, "gather", f"waits for the wrong producer of '{life.storage}'")
+    spans = op.window.spans()
+    for y in op.window.touched_rows():
+        low, high = (unit * n for n in spans[y])
+        if high <= low:
             continue
-        late = {earlier.residual, earlier.sink} & shared and (
-            phase.epilogue.stored[core] < earlier.stored
-        )
-        if late or (earlier.source in shared and phase.epilogue.gathered[core] < gathered[core]):
-            _fail(phase, "epilogue", f"overwrites what '{earlier.operation.name}' still uses")
+        waited = min(tokens.need + tokens.step * y, tokens.limit)
+        absent = life.ring is not None and not progress.there(phase.source, high)
+        if absent or waited < progress.needed(phase.source, low, high):
+            _fail(phase, "gather", f"reads row {y} of '{life.storage}' before it is written")
+        if writer is not None and waited > progress.stored[writer]:
+            _fail(phase, "gather", f"waits for {waited} groups, which only come after it")
+    if tokens.start > progress.stored[phase.core]:
+        _fail(phase, "gather", f"waits for {tokens.start} groups, which only come after it")
+
+
+def _adds(schedule: Schedule, phase: Phase, progress: _Progress) -> None:
+    """The second operand of a phase is there when its first group is taken."""
+    if phase.residual is None:
+        return
+    other = schedule.lifetimes[phase.residual]
+    low, high = operand_bytes(phase.operation, schedule.geometry(phase))[1]
+    waited = phase.epilogue.fetched[TENSORS]
+    if not other.fetched:
+        waited = phase.epilogue.stored[_writer(schedule, phase.residual)]
+    absent = other.ring is not None and not progress.there(phase.residual, high)
+    if absent or waited < progress.needed(phase.residual, low, high):
+        _fail(phase, "epilogue", f"adds '{other.storage}' before it is there")
+
+
+def _late(schedule: Schedule, sent: int, stored: Sequence[int]) -> bool:
+    """Whether one of the first ``sent`` transfers only goes once more groups are stored."""
+    return any(send.stored > stored[send.producer] for send in schedule.sends[:sent]
+               if not schedule.lifetimes[send.life].fetched)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A phase's use of a lifetime from byte ``low`` on: as the source of its gather unit, which is
+    over with so many words ``gathered``, or by its epilogue, which is over with so many groups."""
+
+    phase: int
+    life: int
+    low: int
+    core: int
+    gathered: int | None
+    stored: int
+
+
+def _used(schedule: Schedule) -> list[_Use]:
+    """Every use of a lifetime, in the order of phases."""
+    uses: list[_Use] = []
+    gathered = [0] * len(schedule.cores)
+    for i, phase in enumerate(schedule.phases):
+        core = phase.core
+        gathered[core] += 1
+        first, second = operand_bytes(phase.operation, schedule.geometry(phase))
+        uses.append(_Use(i, phase.source, first[0], core, gathered[core], phase.stored))
+        if phase.residual is not None:
+            uses.append(_Use(i, phase.residual, second[0], core, None, phase.stored))
+        uses.append(_Use(i, phase.sink, 0, core, None, phase.stored))
+    return uses
+
+
+@dataclass(frozen=True)
+class _Write:
+    """What a phase or a transfer writes of a lifetime, up to byte ``end``, and what it waits for.
+
+    ``now`` is the first phase that it must not wait for; ``core`` the one whose epilogue writes.
+    """
+
+    phase: Phase | None
+    unit: str
+    name: str
+    now: int
+    life: int
+    end: int
+    core: int | None
+    gathered: tuple[int, ...]
+    stored: tuple[int, ...]
+    sent: int
+    fetched: int | None
+
+
+def _writes(schedule: Schedule, uses: Sequence[_Use]) -> list[_Write]:
+    """Every write to a buffer."""
+    result = []
+    for i, phase in enumerate(schedule.phases):
+        tokens = phase.epilogue
+        name = phase.operation.name
+        _, end = written_bytes(phase.operation, schedule.geometry(phase))
+        result.append(
+            _Write(phase, "epilogue", name, i, phase.sink, end, phase.core, tokens.gathered,
+                   tokens.stored, tokens.sent, tokens.fetched[TENSORS])
+        )  # fmt: skip
+    phases = len(schedule.phases)
+    for fetch in schedule.fetches[TENSORS]:
+        if fetch.target != TENSOR:
+            continue
+        end = fetch.first + fetch.beats * schedule.axi_bytes
+        readers = (use.phase for use in uses if use.life == fetch.life)
+        if schedule.lifetimes[fetch.life].ring is not None:
+            ends = {u.phase: _reach(schedule, u) for u in uses if u.life == fetch.life}
+            readers = (phase for phase, high in ends.items() if high > fetch.first)
+        now = min(readers, default=phases)
+        result.append(
+            _Write(None, "fetch", fetch.name, now, fetch.life, end, None, fetch.gathered,
+                   fetch.stored, fetch.sent, None)
+        )  # fmt: skip
+    return result
+
+
+def _reach(schedule: Schedule, use: _Use) -> int:
+    """The byte before which everything lies that a use reads."""
+    phase = schedule.phases[use.phase]
+    operands = operand_bytes(phase.operation, schedule.geometry(phase))
+    return operands[0 if use.gathered is not None else 1][1]
+
+
+def _overwrites(schedule: Schedule) -> None:
+    """What lay where something is written has left, has landed, and is read by nobody any more;
+    and nothing that is written waits for what must wait for it."""
+    uses = _used(schedule)
+    for write in _writes(schedule, uses):
+        life = schedule.lifetimes[write.life]
+        gone = {
+            n: other.extent
+            for n, other in enumerate(schedule.lifetimes[: write.life])
+            if life.shares(other)
+        }
+        if life.ring is not None and life.extent > life.size and write.end > life.ring.size:
+            gone[write.life] = write.end - life.ring.size
+        for use in uses:
+            own = use.life == write.life
+            if use.life not in gone or use.low >= gone[use.life]:
+                continue
+            if own and use.gathered is None and schedule.phases[use.phase].sink == use.life:
+                continue
+            reached = write.stored if use.gathered is None else write.gathered
+            count = use.stored if use.gathered is None else use.gathered
+            waits = use.core == write.core or reached[use.core] >= count
+            if use.phase >= write.now or not waits:
+                user = schedule.phases[use.phase].operation.name
+                _fail(write.phase, write.unit, f"overwrites what '{user}' still uses")
+        _leaves(schedule, write, gone)
+        _reachable(schedule, write, uses)
+
+
+def _leaves(schedule: Schedule, write: _Write, gone: Mapping[int, int]) -> None:
+    """What is overwritten has left, if it must, and what was on its way has landed."""
+    for number, send in enumerate(schedule.sends, start=1):
+        if send.first < gone.get(send.life, 0) and write.sent < number:
+            _fail(write.phase, write.unit, f"overwrites '{send.name}' before it has left")
+    beats = 0
+    for fetch in schedule.fetches[TENSORS]:
+        beats += fetch.beats
+        landing = fetch.target == TENSOR and fetch.first < gone.get(fetch.life, 0)
+        if landing and write.fetched is not None and write.fetched < beats:
+            _fail(write.phase, write.unit, f"overwrites '{fetch.name}' before it has landed")
+
+
+def _reachable(schedule: Schedule, write: _Write, uses: Sequence[_Use]) -> None:
+    """A transfer waits for nothing that comes after the first phase that waits for it."""
+    if write.unit != "fetch":
+        return
+    stored = [0] * len(schedule.cores)
+    gathered = [0] * len(schedule.cores)
+    for use in uses:
+        if use.phase < write.now:
+            stored[use.core] = max(stored[use.core], use.stored)
+            gathered[use.core] = max(gathered[use.core], use.gathered or 0)
+    counts = ((write.gathered, gathered), (write.stored, stored))
+    if any(n > most for pair in counts for n, most in zip(*pair, strict=True)) or _late(
+        schedule, write.sent, stored
+    ):
+        _fail(None, "fetch", f"'{write.name}' waits for what only comes after it")
 
 
 def _writer(schedule: Schedule, life: int) -> int:
@@ -206,4 +381,5 @@ def check(schedule: Schedule) -> None:
     _within(schedule)
     _uses(schedule)
     _order(schedule)
+    _overwrites(schedule)
     _factors(schedule)

@@ -1,12 +1,13 @@
 """Compilation: a graph and a target become a schedule, a program and a machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from rtl.config import Config
 
 from .allocate import allocate
+from .bands import Turns, interleaved
 from .check import check
 from .constants import weight_words_of
 from .errors import UserError
@@ -16,15 +17,17 @@ from .lower import lower
 from .lower_segments import Wiring
 from .machine import Machine, specialise
 from .operation import Geometry
-from .placement import Placed, Placement, groups_of, placed
+from .placement import Placement, groups_of, placed
 from .plan import Room, plan
 from .policy import placements
 from .program import Program, config_for, program
 from .schedule import SPILLS, Schedule
 from .target import Target
 from .timing import Prediction, predict
+from .turns import turns
 from .unrolled.choice import choose
 from .unrolled.choice import placement as with_unrolled
+from .work import Work
 
 __all__ = ["Compiled", "compile_graph", "machine_for", "schedule_graph", "schedule_on"]
 
@@ -33,6 +36,9 @@ BUFFERS = 2
 
 MOST_RESIDENT = 2
 """Times the budget; more weights cannot stay on chip, however many of them are equal."""
+
+TURNING = 2
+"""Geometries for which it is looked for tasks that could take turns."""
 
 MOST_KILOBYTES = 1 << 22
 """Beyond this, more on-chip memory is no advice."""
@@ -52,7 +58,7 @@ class Compiled:
 
 def _attempt(
     graph: Graph,
-    work: Placed,
+    work: Work,
     target: tuple[int, int],
     room: Room,
     *,
@@ -63,11 +69,9 @@ def _attempt(
     word_bytes, axi_bytes = target
     return plan(
         graph.name,
-        work.operations,
-        work.storages,
+        work,
         inputs=graph.inputs,
         outputs=graph.outputs,
-        sites=work.sites,
         word_bytes=word_bytes,
         axi_bytes=axi_bytes,
         room=room,
@@ -86,8 +90,11 @@ def schedule_graph(graph: Graph, target: Target, placement: Placement) -> Schedu
     UserError
         If a task's operands or weights do not fit, saying what would.
     """
+    return _schedule(graph, target, placed(graph, placement, target.offchip_bytes_per_cycle))
+
+
+def _schedule(graph: Graph, target: Target, work: Work) -> Schedule:
     axi_bytes = target.offchip_bytes_per_cycle
-    work = placed(graph, placement)
     word_bytes = max(
         word_bytes_for(site.geometry, axi_bytes, work.of(core))
         for core, site in enumerate(work.sites)
@@ -104,22 +111,32 @@ def schedule_graph(graph: Graph, target: Target, placement: Placement) -> Schedu
     may_stay = not computed and weights <= MOST_RESIDENT * budget
     failure: UserError | None = None
     cores = len(work.sites)
-    for count in (BUFFERS, BUFFERS + 1) if cores == 1 else (cores + 1,):
+    counts = (BUFFERS, BUFFERS + 1) if cores == 1 else (cores + 1,)
+    if work.rings and cores == 1:
+        # What leaves need not wait for what is gathered.
+        counts = (BUFFERS + 1,)
+    for count in counts:
         try:
             activations = _buffer_bytes(graph, work, (plenty,) * count, word_bytes)
             if may_stay:
                 free = attempt(Room((plenty,) * count, resident), streamed=False, channels=1)
                 if free.onchip_bytes <= budget:
                     return free
+                failure = UserError(f"graph '{graph.name}' needs {free.onchip_bytes} bytes on chip")
+                if work.rings:
+                    # Weights that were streamed would come again for every band.
+                    continue
         except UserError as error:
             failure = error
             continue
         for share in (activations, budget // 2, budget // 4, 3 * budget // 4, 7 * budget // 8):
             words = _shares(work, resident, budget - share)
             buffers = (plenty if share == activations else share // count,) * count
-            if any(n < 1 for n, all_of in zip(words, resident, strict=True) if all_of):
-                continue
-            if buffers[0] < word_bytes:
+            starved = any(n < 1 for n, every in zip(words, resident, strict=True) if every)
+            if starved or buffers[0] < word_bytes:
+                failure = failure or UserError(
+                    f"graph '{graph.name}' needs more than {budget} bytes on chip"
+                )
                 continue
             try:
                 streamed = computed or words != resident
@@ -135,7 +152,7 @@ def schedule_graph(graph: Graph, target: Target, placement: Placement) -> Schedu
     raise failure
 
 
-def _buffer_bytes(graph: Graph, work: Placed, capacities: Sequence[int], word_bytes: int) -> int:
+def _buffer_bytes(graph: Graph, work: Work, capacities: Sequence[int], word_bytes: int) -> int:
     """Bytes of all buffers, and roughly of their copies, where none has to be spared; each has an
     even number of words."""
     peaks = allocate(
@@ -146,12 +163,13 @@ def _buffer_bytes(graph: Graph, work: Placed, capacities: Sequence[int], word_by
         capacities=capacities,
         align=word_bytes,
         homes=work.homes(graph.inputs),
+        rings=work.rings,
     ).peaks
     copies = 1 if len(work.sites) == 1 else 2
     return copies * sum(max(1, -(-peak // (2 * word_bytes))) * 2 * word_bytes for peak in peaks)
 
 
-def _shares(work: Placed, resident: tuple[int, ...], room: int) -> tuple[int, ...]:
+def _shares(work: Work, resident: tuple[int, ...], room: int) -> tuple[int, ...]:
     """Weight words of each core within ``room`` bytes, divided as the weights are."""
     sizes = [site.word_bytes for site in work.sites]
     if len(sizes) == 1:
@@ -161,9 +179,16 @@ def _shares(work: Placed, resident: tuple[int, ...], room: int) -> tuple[int, ..
     return tuple(int(words * share) for words in resident)
 
 
-def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = True) -> Schedule:
+def schedule_on(
+    graph: Graph,
+    config: Config,
+    *,
+    streamed: bool,
+    fuse: bool = True,
+    turns: Callable[[Work], Turns] | None = None,
+) -> Schedule:
     """The schedule of ``graph`` on a machine that already exists; tasks go round its cores, two
-    by two.
+    by two, and take the ``turns`` that are chosen for them.
 
     Without ``fuse`` every task is an operation of its own, so that every tensor is stored.
 
@@ -181,7 +206,12 @@ def schedule_on(graph: Graph, config: Config, *, streamed: bool, fuse: bool = Tr
     core = {task: i // 2 % len(geometries) for i, group in enumerate(groups) for task in group}
     placement = Placement(geometries, core)
     bits = config.weight_bits
-    work = placed(graph, placement, fuse=fuse, weight_bits=bits, wiring=wiring)
+    work = placed(graph, placement, config.axi_bytes, fuse=fuse, weight_bits=bits, wiring=wiring)
+    if turns is not None:
+        placement = replace(placement, turns=turns(work))
+        work = placed(
+            graph, placement, config.axi_bytes, fuse=fuse, weight_bits=bits, wiring=wiring
+        )
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)
     room = Room(buffers, tuple(core.weight_words for core in config.cores))
     sizes = config.word_bytes, config.axi_bytes
@@ -251,6 +281,15 @@ def compile_graph(
         made = _compiled(graph, target, schedule, throttled)
         if best is None or _better(made, best, policy):
             best, chosen = made, placement
+    scarce = best is None or best.schedule.region_bytes[SPILLS] > 0
+    if scarce and fixed is None and policy != "dataflow":
+        tell("looking for tasks that could take turns")
+        for placement in _turning(graph, target, tried[:TURNING], policy):
+            schedule = schedule_graph(graph, target, placement)
+            tell(f"predicting {_shapes(placement)}, in turns")
+            made = _compiled(graph, target, schedule, throttled)
+            if best is None or _better(made, best, policy):
+                best, chosen = made, placement
     if best is not None and chosen is not None and best.schedule.streamed:
         tell("looking for less memory that is as fast")
         best = _leaner(best, chosen, throttled)
@@ -259,6 +298,29 @@ def compile_graph(
         raise _refusal(graph, target, tried, failure)
     check(best.schedule)
     return best
+
+
+def _turning(
+    graph: Graph, target: Target, placements: Sequence[Placement], policy: str
+) -> Iterator[Placement]:
+    """The same placements with operations that take turns, as far as memory suffices."""
+    axi_bytes = target.offchip_bytes_per_cycle
+    ends: dict = {"inputs": graph.inputs, "outputs": graph.outputs, "axi_bytes": axi_bytes}
+    for placement in placements:
+        if len(placement.geometries) > 1:
+            continue
+        work = placed(graph, placement, axi_bytes)
+
+        def fits(chosen: Turns, work: Work = work) -> bool:
+            try:
+                _schedule(graph, target, interleaved(work, chosen, **ends))
+            except UserError:
+                return False
+            return True
+
+        together = policy == "auto"
+        for chosen in turns(work, graph.inputs, graph.outputs, fits, together=together):
+            yield replace(placement, turns=chosen)
 
 
 def _shapes(placement: Placement) -> str:

@@ -1,10 +1,20 @@
 """The order in which an operation's outputs are written, group by group."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from .operation import Geometry, Operation, Sink
 
-__all__ = ["group_count", "group_starts", "groups_per_pixel", "pixel_offsets", "written"]
+__all__ = [
+    "group_count",
+    "group_starts",
+    "groups_per_pixel",
+    "operand_bytes",
+    "pixel_offsets",
+    "written",
+    "written_bytes",
+]
 
 
 def groups_per_pixel(op: Operation, geometry: Geometry) -> int:
@@ -78,3 +88,24 @@ def written(
     np.maximum.at(latest, starts // word_bytes, serial)
     np.maximum.at(latest, (starts + counts - 1) // word_bytes, serial)
     return before + len(starts)
+
+
+def written_bytes(op: Operation, geometry: Geometry) -> tuple[int, int]:
+    """The bytes of the sink's storage between which all outputs lie."""
+    starts, counts = group_starts(op, geometry)
+    unit = geometry.element_bytes
+    return unit * int(starts.min()), unit * int((starts + counts).max())
+
+
+def operand_bytes(op: Operation, geometry: Geometry) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The bytes of the window's storage that are read, from the first to before the last, and those
+    of the second operand's; (0, 0) where there are none."""
+    unit, rows = geometry.element_bytes, op.window.touched_rows()
+    spans = [span for y, span in enumerate(op.window.spans()) if y in rows and span[1] > span[0]]
+    first = (0, 0)
+    if spans:
+        first = (unit * min(low for low, _ in spans), unit * max(high for _, high in spans))
+    if op.residual is None:
+        return first, (0, 0)
+    starts, counts = group_starts(replace(op, sink=op.residual.place), geometry)
+    return first, (unit * int(starts.min()), unit * int((starts + counts).max()))

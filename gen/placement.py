@@ -3,48 +3,33 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from .bands import Turns, interleaved
 from .constants import weight_bits_of
 from .errors import UserError
 from .graph import Graph
 from .lower import Lowered, lower
 from .lower_segments import FREE, Wiring
 from .operation import Geometry, Operation
-from .plan import Site, homes
 from .unrolled.product import Product
+from .work import Site, Work
 
-__all__ = ["Placed", "Placement", "groups_of", "placed"]
+__all__ = ["Placement", "groups_of", "placed"]
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Arrays, one per core, the core of each task that leads an operation, and the products of
-    those whose weights are the circuit."""
+    """Arrays, one per core, the core of each task that leads an operation, the products of those
+    whose weights are the circuit, and which operations take turns, if any do."""
 
     geometries: tuple[Geometry, ...]
     core: Mapping[str, int]
     products: Mapping[str, Product] = field(default_factory=dict)
+    turns: Turns | None = None
 
     @staticmethod
     def single(graph: Graph, geometry: Geometry) -> "Placement":
         """Everything on one core."""
         return Placement((geometry,), {task.name: 0 for task in graph.tasks})
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Operations in order, each with its core; the bytes of each storage; the cores' sites."""
-
-    operations: tuple[tuple[Operation, int], ...]
-    storages: Mapping[str, int]
-    sites: tuple[Site, ...]
-
-    def of(self, core: int) -> list[Operation]:
-        """The operations of a core."""
-        return [op for op, own in self.operations if own == core]
-
-    def homes(self, inputs: Sequence[str]) -> dict[str, int]:
-        """Where storages must lie, see :func:`gen.plan.homes`; anywhere if there is one core."""
-        return homes(self.operations, inputs) if len(self.sites) > 1 else {}
 
 
 def groups_of(lowered: Lowered) -> list[tuple[str, ...]]:
@@ -67,12 +52,14 @@ def groups_of(lowered: Lowered) -> list[tuple[str, ...]]:
 def placed(
     graph: Graph,
     placement: Placement,
+    axi_bytes: int,
     *,
     fuse: bool = True,
     weight_bits: int = 8,
     wiring: Wiring = FREE,
-) -> Placed:
-    """The operations of ``graph``, each lowered for the array of its core.
+) -> Work:
+    """The operations of ``graph``, each lowered for the array of its core, in their turns;
+    ``axi_bytes`` is the width of an off-chip channel.
 
     Raises
     ------
@@ -111,7 +98,16 @@ def placed(
         Site(geometry, max(weight_bits, bits))
         for geometry, bits in zip(placement.geometries, heavy, strict=True)
     )
-    return Placed(tuple(chosen), storages, sites)
+    work = Work(tuple(chosen), storages, sites)
+    if placement.turns is None:
+        return work
+    return interleaved(
+        work,
+        placement.turns,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        axi_bytes=axi_bytes,
+    )
 
 
 def _complete(graph: Graph, chosen: Sequence[tuple[Operation, int]], cores: int) -> None:

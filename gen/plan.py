@@ -2,22 +2,23 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate
 
 import numpy as np
 
 from rtl.config import CONSTANTS, TENSORS
-from rtl.fetch import BIASES, TENSOR, WEIGHTS
 
-from . import schedule as regions
 from .allocate import Allocation, allocate
 from .constants import Constants, constants
+from .cut import into_blocks, stationary
 from .errors import UserError
-from .operation import Geometry, Operation, outputs_between
-from .order import group_count, written
-from .schedule import CorePlan, EpilogueTokens, FetchPlan, GatherTokens, Phase, Schedule, SendPlan
+from .order import group_count, operand_bytes, written, written_bytes
+from .prefetch import Prefetch
+from .schedule import CorePlan, EpilogueTokens, GatherTokens, Phase, Schedule
+from .transfers import Transfers
+from .work import Work
 
-__all__ = ["Room", "Site", "completed", "homes", "plan"]
+__all__ = ["Room", "plan"]
 
 OUTPUT_PARTS = 4
 """An output leaves in so many transfers, so that its first part need not wait for its last."""
@@ -32,21 +33,6 @@ class Room:
 
     buffers: tuple[int, ...]
     weight_words: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Site:
-    """A core to plan for: its array, and the bits of its weights."""
-
-    geometry: Geometry
-    weight_bits: int
-
-    @property
-    def word_bytes(self) -> int:
-        """Of a weight word; none where weights are the circuit."""
-        if self.geometry.unrolled:
-            return 0
-        return self.geometry.cols * self.geometry.depth * (self.weight_bits // 8)
 
 
 def _progress(needs: Mapping[int, int]) -> tuple[int, int, int]:
@@ -71,76 +57,69 @@ def _progress(needs: Mapping[int, int]) -> tuple[int, int, int]:
     return best[1], best[2], limit
 
 
-def homes(placed: Sequence[tuple[Operation, int]], inputs: Sequence[str]) -> dict[str, int]:
-    """The buffer of each storage where there are several cores: that of the core that writes it,
-    or the last, which is that of what is fetched.
-
-    Raises
-    ------
-    UserError
-        If several cores would write one storage.
-    """
-    cores = 1 + max(core for _, core in placed)
-    result = dict.fromkeys(inputs, cores)
-    for op, core in placed:
-        if result.setdefault(op.sink.storage, core) != core:
-            raise UserError(f"task '{op.tasks[0]}' must run on the core of what it joins")
-    return result
-
-
 class _Planner:
     def __init__(
         self,
         name: str,
-        placed: Sequence[tuple[Operation, int]],
-        storages: Mapping[str, int],
+        work: Work,
         inputs: Sequence[str],
         outputs: Sequence[str],
-        sites: Sequence[Site],
         word_bytes: int,
         axi_bytes: int,
         room: Room,
         streamed: bool,
         channels: int,
     ):
-        self.name, self.storages = name, storages
-        self.operations = tuple(op for op, _ in placed)
-        self.core = tuple(core for _, core in placed)
+        self.name = name
+        self.operations = tuple(op for op, _ in work.operations)
+        self.core = tuple(core for _, core in work.operations)
+        self.storages, self.sites = work.storages, work.sites
         self.inputs, self.outputs = inputs, outputs
-        self.sites, self.room = sites, room
-        self.geometry = [sites[core].geometry for core in self.core]
+        self.geometry = [work.sites[core].geometry for core in self.core]
         self.word_bytes, self.axi_bytes = word_bytes, axi_bytes
         self.streamed = streamed
         self.allocation: Allocation = allocate(
             self.operations,
-            storages,
+            work.storages,
             inputs=inputs,
             outputs=outputs,
             capacities=room.buffers,
             align=word_bytes,
-            homes=homes(placed, inputs) if len(sites) > 1 else {},
+            homes=work.homes(inputs),
+            rings=work.rings,
         )
-        self.constants: list[Constants] = []
-        self.constants_at = [0] * len(placed)
-        self.stream_at = []
-        stream = 0
-        for core, site in enumerate(sites):
-            own = [i for i, c in enumerate(self.core) if c == core]
-            for index, i in enumerate(own):
-                self.constants_at[i] = index
-            made = constants(
-                [self.operations[i] for i in own],
+        self.lives = self.allocation.lifetimes
+        own = [[i for i, c in enumerate(self.core) if c == core] for core in range(len(self.sites))]
+        self.place_in_core = {i: at for indices in own for at, i in enumerate(indices)}
+        self.constants: list[Constants] = [
+            constants(
+                [self.operations[i] for i in indices],
                 site.geometry,
                 axi_bytes,
                 streamed=streamed,
                 weight_bits=site.weight_bits,
             )
-            self.constants.append(made)
-            self.stream_at.append(stream)
-            stream += made.stream_bytes
-        self.stream_bytes = stream
+            for indices, site in zip(own, self.sites, strict=True)
+        ]
+        self.transfers = Transfers(
+            work.storages,
+            self.lives,
+            inputs,
+            outputs,
+            word_bytes,
+            axi_bytes,
+            channels,
+            sum(c.stream_bytes for c in self.constants),
+        )
+        streams = accumulate((c.stream_bytes for c in self.constants), initial=0)
+        self.prefetch = [
+            Prefetch(core, len(self.sites), site.geometry, c, words, stream, self.transfers)
+            for core, (site, c, words, stream) in enumerate(
+                zip(self.sites, self.constants, room.weight_words, streams, strict=False)
+            )
+        ]
         # Each core's progress when an operation is over: groups, passes, words of its program.
-        counts = [[0, 0, 0] for _ in sites]
+        counts = [[0, 0, 0] for _ in self.sites]
         self.stored: list[int] = []
         self.passed: list[int] = []
         self.gathered: list[int] = []
@@ -152,29 +131,18 @@ class _Planner:
             self.stored.append(count[0])
             self.passed.append(count[1])
             self.gathered.append(count[2])
-        # Per channel its transfers, and their beats so far.
-        self.fetches: list[list[FetchPlan]] = [[] for _ in range(channels)]
-        self.fetched = [0] * len(self.fetches)
-        self.sends: list[SendPlan] = []
-        self.sent_by_life: dict[int, int] = {}
-        self.offchip: dict[str, int] = {}
-        self.region_bytes = [0, 0, 0, 0]
-        self.spill_offsets: dict[str, int] = {}
-        # Transfers sent when storages that become weights have left.
-        self.factor_sent: dict[str, int] = {}
-        lives = self.allocation.lifetimes
-        # Count of groups stored, or of beats fetched, at which each word of a lifetime is there.
-        self.latest = [np.zeros(life.size // word_bytes, dtype=np.int64) for life in lives]
-
-    def _offset(self, region: int, size: int) -> int:
-        offset = self.region_bytes[region]
-        self.region_bytes[region] += -(-size // self.axi_bytes) * self.axi_bytes
-        return offset
-
-    def _users(self, life: int) -> list[int]:
+        # Of each lifetime the operations that use it; the bytes that operations read and write; and
+        # how far the rows of rings have come and gone.
+        self.users: list[list[int]] = [[] for _ in self.lives]
         a = self.allocation
-        triples = zip(a.sources, a.residuals, a.sinks, strict=True)
-        return [i for i, used in enumerate(triples) if life in used]
+        for i, used in enumerate(zip(a.sources, a.residuals, a.sinks, strict=True)):
+            for life in {life for life in used if life is not None}:
+                self.users[life].append(i)
+        pairs = [*zip(self.operations, self.geometry, strict=True)]
+        self.reads = [operand_bytes(op, g) for op, g in pairs]
+        self.writes = [written_bytes(op, g) for op, g in pairs]
+        self.reached = [0] * len(self.lives)
+        self.sent_to = [0] * len(self.lives)
 
     def _producer(self, life: int) -> int:
         """The core that writes a lifetime."""
@@ -182,9 +150,8 @@ class _Planner:
 
     def _overlapping(self, life: int) -> list[int]:
         """Earlier lifetimes of any of the same bytes."""
-        own = self.allocation.lifetimes[life]
-        lives = self.allocation.lifetimes
-        return [i for i, other in enumerate(lives[:life]) if own.shares(other)]
+        own = self.lives[life]
+        return [i for i, other in enumerate(self.lives[:life]) if own.shares(other)]
 
     def _counts(self, reached: Iterable[tuple[int, int]]) -> tuple[int, ...]:
         """Per core the largest of its counts."""
@@ -196,69 +163,91 @@ class _Planner:
     def _vacated(self, life: int) -> tuple[tuple[int, ...], tuple[int, ...], int]:
         """When earlier lifetimes have left the bytes of this one: words that each core has
         gathered, groups that it has stored, transfers sent."""
-        users = [(i, other) for other in self._overlapping(life) for i in self._users(other)]
-        gathered = self._counts((self.core[i], self.gathered[i]) for i, _ in users)
-        stored = self._counts((self.core[i], self.stored[i]) for i, _ in users)
-        sent = max((self.sent_by_life.get(n, 0) for n in self._overlapping(life)), default=0)
-        return gathered, stored, sent
+        before = self._overlapping(life)
+        users = [i for other in before for i in self.users[other]]
+        gathered = self._counts((self.core[i], self.gathered[i]) for i in users)
+        stored = self._counts((self.core[i], self.stored[i]) for i in users)
+        return gathered, stored, max(map(self.transfers.left_by, before), default=0)
+
+    def _replaced(
+        self, now: int, life: int, end: int
+    ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        """The same for the rows of a ring that those up to byte ``end`` replace, as operation
+        ``now`` needs these.
+
+        Raises
+        ------
+        UserError
+            If some would be replaced before they are read.
+        """
+        ring = self.lives[life].ring
+        assert ring is not None
+        gone = end - ring.size if ring.size < self.storages[self.lives[life].storage] else 0
+        gathered, stored = [], []
+        for i in self.users[life] if gone > 0 else ():
+            source, second = self.reads[i]
+            for reads, used, reached, counts in (
+                (source, self.allocation.sources[i], self.gathered, gathered),
+                (second, self.allocation.residuals[i], self.stored, stored),
+            ):
+                if used == life and reads[0] < gone:
+                    if i > now or (i == now and reads[0] < gone):
+                        raise UserError(
+                            f"task '{self.operations[i].tasks[0]}' needs rows of "
+                            f"'{self.lives[life].storage}' for which {ring.size} bytes are too few"
+                        )
+                    counts.append((self.core[i], reached[i]))
+        sent = self.transfers.left_by(life, gone) if gone > 0 else 0
+        return self._counts(gathered), self._counts(stored), sent
 
     def _fetch_lifetime(self, life: int) -> None:
-        stay = self.allocation.lifetimes[life]
-        if stay.storage in self.inputs:
-            region, offset = regions.INPUTS, self.offchip[stay.storage]
-        elif stay.storage in self.outputs:
-            region, offset = regions.OUTPUTS, self.offchip[stay.storage]
-        else:
-            region, offset = regions.SPILLS, self.spill_offsets[stay.storage]
         gathered, stored, sent = self._vacated(life)
-        for other, count in self.sent_by_life.items():
-            if self.allocation.lifetimes[other].storage == stay.storage:
-                sent = max(sent, count)
-        beats = -(-self.storages[stay.storage] // self.axi_bytes)
-        self.fetches[TENSORS].append(
-            FetchPlan(
-                name=stay.storage,
-                region=region,
-                offset=offset,
-                beats=beats,
-                target=TENSOR,
-                buffer=stay.buffer,
-                address=stay.address,
-                gathered=gathered,
-                passed=self._counts(()),
-                stored=stored,
-                sent=sent,
-            )
-        )
-        ratio = self.word_bytes // self.axi_bytes
-        last = np.minimum(ratio * (1 + np.arange(len(self.latest[life]))), beats)
-        self.latest[life][:] = self.fetched[TENSORS] + last
-        self.fetched[TENSORS] += beats
+        name = self.lives[life].storage
+        sent = max(sent, self.transfers.left(name))
+        size = self.storages[name]
+        self.transfers.fetch(life, 0, size, gathered=gathered, stored=stored, sent=sent)
 
-    def _send(self, life: int, region: int, offset: int, parts: int) -> None:
-        stay = self.allocation.lifetimes[life]
-        beats = -(-self.storages[stay.storage] // self.axi_bytes)
-        ratio = self.word_bytes // self.axi_bytes
-        edges = np.linspace(0, beats, min(parts, beats) + 1).astype(int)
-        for first, last in pairwise(edges.tolist()):
-            self.sends.append(
-                SendPlan(
-                    name=stay.storage,
-                    region=region,
-                    offset=offset + first * self.axi_bytes,
-                    beats=last - first,
-                    buffer=stay.buffer,
-                    address=stay.address + first * self.axi_bytes,
-                    producer=self._producer(life),
-                    stored=int(self.latest[life][first // ratio : -(-last // ratio)].max()),
-                )
+    def _fetch_rows(self, i: int, life: int, end: int) -> None:
+        """Brings the rows of a ring up to byte ``end``, which operation ``i`` reads."""
+        stay, axi = self.lives[life], self.axi_bytes
+        size = self.storages[stay.storage]
+        end = min(size, -(-end // axi) * axi)
+        if end <= self.reached[life]:
+            return
+        free = [self._vacated(life), self._replaced(i, life, -(-end // axi) * axi)]
+        gathered, stored = (
+            tuple(max(pair) for pair in zip(*(f[n] for f in free), strict=True)) for n in (0, 1)
+        )
+        sent = max(f[2] for f in free)
+        if stay.ring is not None and stay.ring.back is not None:
+            sent = max(sent, self.transfers.left(stay.ring.back, end))
+        self.transfers.fetch(
+            life, self.reached[life], end, gathered=gathered, stored=stored, sent=sent
+        )
+        self.reached[life] = end
+
+    def _send(self, life: int, parts: int) -> None:
+        size = self.storages[self.lives[life].storage]
+        self.transfers.send(life, 0, size, producer=self._producer(life), parts=parts)
+
+    def _send_rows(self, i: int, life: int) -> None:
+        """Takes the rows of a ring off chip that operation ``i`` completes, as far as they fill
+        beats."""
+        size, sinks = self.storages[self.lives[life].storage], self.allocation.sinks
+        makers = [n for n in self.users[life] if sinks[n] == life]
+        end = max(self.writes[n][1] for n in makers if n <= i)
+        end = min([end, *(self.writes[n][0] for n in makers if n > i)])
+        end = size if end >= size else end // self.axi_bytes * self.axi_bytes
+        if end > self.sent_to[life]:
+            self.transfers.send(
+                life, self.sent_to[life], end, producer=self._producer(life), parts=1
             )
-        self.sent_by_life[life] = len(self.sends)
+            self.sent_to[life] = end
 
     def _gather_tokens(self, i: int) -> GatherTokens:
         op = self.operations[i]
         life = self.allocation.sources[i]
-        stay, latest = self.allocation.lifetimes[life], self.latest[life]
+        stay, latest = self.lives[life], self.transfers.latest[life]
         size, unit = self.word_bytes, self.geometry[i].element_bytes
         needs = {}
         spans = op.window.spans()
@@ -271,204 +260,134 @@ class _Planner:
         # A machine with one core reads both operands of an addition through the same ports.
         for earlier in range(i if len(self.sites) == 1 else 0):
             residual = self.allocation.residuals[earlier]
-            if residual is not None:
-                other = self.allocation.lifetimes[residual]
-                if other.buffer == stay.buffer:
-                    start = self.stored[earlier]
+            if residual is not None and self.lives[residual].buffer == stay.buffer:
+                start = self.stored[earlier]
         producer = None if stay.fetched else self._producer(life)
         return GatherTokens(producer, need, step, limit, start)
 
     def _epilogue_tokens(self, i: int, bias: int) -> EpilogueTokens:
         a, own = self.allocation, self.core[i]
         tensors = 0
+        life = a.sinks[i]
+        free = [self._vacated(life)]
+        if self.lives[life].ring is not None:
+            free.append(self._replaced(i, life, self.writes[i][1]))
         # What its own core does before it is over anyway.
-        gathered, stored, sent = self._vacated(a.sinks[i])
-        gathered = tuple(0 if core == own else n for core, n in enumerate(gathered))
-        waits = [0 if core == own else n for core, n in enumerate(stored)]
+        every = range(len(self.sites))
+        gathered = [0 if core == own else max(f[0][core] for f in free) for core in every]
+        waits = [0 if core == own else max(f[1][core] for f in free) for core in every]
+        sent = max(f[2] for f in free)
+        latest = self.transfers.latest
         residual = a.residuals[i]
         if residual is not None:
-            needed = int(self.latest[residual].max())
-            if a.lifetimes[residual].fetched:
+            low, high = self.reads[i][1]
+            words = latest[residual][low // self.word_bytes : -(-high // self.word_bytes)]
+            needed = int(words.max())
+            if self.lives[residual].fetched:
                 tensors = needed
             else:
                 core = self._producer(residual)
                 waits[core] = max(waits[core], needed)
-        for earlier in self._overlapping(a.sinks[i]):
-            if a.lifetimes[earlier].fetched:
+        for earlier in self._overlapping(life):
+            if self.lives[earlier].fetched:
                 # Beats that nobody waits for must still have landed before they are overwritten.
-                tensors = max(tensors, int(self.latest[earlier].max()))
-        fetched = [0] * len(self.fetches)
+                tensors = max(tensors, int(latest[earlier].max()))
+        fetched = [0] * len(self.transfers.fetched)
         fetched[CONSTANTS] = bias
         fetched[TENSORS] = max(fetched[TENSORS], tensors)
-        return EpilogueTokens(tuple(fetched), tuple(waits), gathered, sent)
+        return EpilogueTokens(tuple(fetched), tuple(waits), tuple(gathered), sent)
 
-    def _fetch_weights(self, i: int, ring: "_Ring") -> tuple[int, int, int, int, int]:
-        """Plans the transfers of a phase's weights; returns the first word, the passes until it is
-        used again, the beats needed for the first pass and for each next one, and the beats after
-        which the biases are there."""
-        op, core, g = self.operations[i], self.core[i], self.geometry[i]
-        c, at, stream = self.constants[core], self.constants_at[i], self.stream_at[core]
-        if op.weights is None or op.product is not None or not self.streamed:
-            return c.weight[at], op.passes(g), 0, 0, 0
-        bias_words = -(-len(op.bias) // g.lanes)
-        beats = bias_words * c.bias_beats
-        self._fetch_block(i, stream + c.bias_offset[at], beats, BIASES, c.bias[at], 0)
-        bias_ready = self.fetched[CONSTANTS]
-        passes, words = op.passes(g), op.words(g)
-        per_pass = words * c.weight_beats
-        tiles = op.tiles(g)
-        single = tiles == 1 or op.stationary
-        before = self.passed[i] - passes * tiles
-        around = ring.passes(passes, words) if single else passes
-        first = ring.reserve(around * words)
-        need = self.fetched[CONSTANTS] + (per_pass if single else passes * per_pass)
-        for n in range(passes if single else 1):
-            size = words if single else passes * words
-            address, passed = ring.block(
-                first,
-                n % around,
-                size,
-                before + (n + 1) * tiles if single else self.passed[i],
-            )
-            base = stream + c.weight_offset[at] if op.factor is None else self._factor_offset(i)
-            offset = base + n * per_pass * self.axi_bytes
-            count = size * c.weight_beats
-            self._fetch_block(i, offset, count, WEIGHTS, address, passed)
-        return first, around, need, per_pass if single else 0, bias_ready
+    def _spill_finished(self, i: int) -> None:
+        """What nobody on chip uses any more leaves, if it comes back."""
+        for life, stay in enumerate(self.lives):
+            idle = max(self.users[life], default=stay.first) < i
+            if stay.spilled and idle and not self.transfers.sent(life):
+                self._send(life, 1)
 
-    def _factor_offset(self, i: int) -> int:
-        """Where the weights of an operation lie that others have written."""
-        op, g = self.operations[i], self.geometry[i]
-        assert op.factor is not None
-        word = g.cols * g.depth * g.element_bytes
-        if word % self.axi_bytes:
-            raise UserError(
-                f"task '{op.tasks[0]}' needs weight words of whole beats of {self.axi_bytes} "
-                f"bytes, not of {word}"
-            )
-        return self.spill_offsets[op.factor]
-
-    def _fetch_block(
-        self, i: int, offset: int, beats: int, target: int, address: int, passed: int
-    ) -> None:
-        core, none = self.core[i], self._counts(())
-        factor = self.operations[i].factor if target == WEIGHTS else None
-        self.fetches[CONSTANTS].append(
-            FetchPlan(
-                name=self.operations[i].name,
-                region=regions.WEIGHTS if factor is None else regions.SPILLS,
-                offset=offset,
-                beats=beats,
-                target=target,
-                buffer=0,
-                address=address,
-                gathered=none,
-                passed=self._counts([(core, passed)]),
-                stored=none,
-                sent=0 if factor is None else self.factor_sent[factor],
-                core=core,
-            )
-        )
-        self.fetched[CONSTANTS] += beats
+    def _leave(self, i: int, last: Mapping[str, int], factors: set[str | None]) -> None:
+        """What operation ``i`` has made goes off chip, if it belongs there."""
+        life = self.allocation.sinks[i]
+        stay = self.lives[life]
+        name = stay.storage
+        if stay.ring is not None:
+            if name in self.outputs or stay.ring.leaves:
+                self._send_rows(i, life)
+        elif last[name] == i and name in factors:
+            self._send(life, 1)
+        elif last[name] == i and name in self.outputs:
+            self._send(life, OUTPUT_PARTS)
 
     def run(self) -> Schedule:
-        a = self.allocation
-        lives = a.lifetimes
-        for name in self.inputs:
-            self.offchip[name] = self._offset(regions.INPUTS, self.storages[name])
-        for name in self.outputs:
-            self.offchip[name] = self._offset(regions.OUTPUTS, self.storages[name])
-        self.region_bytes[regions.WEIGHTS] = self.stream_bytes
+        a, lives, transfers = self.allocation, self.lives, self.transfers
         for life, stay in enumerate(lives):
-            if stay.fetched and stay.first < 0:
+            if stay.fetched and stay.first < 0 and stay.ring is None:
                 self._fetch_lifetime(life)
         factors = {op.factor for op in self.operations}
-        finished = {
-            op.sink.storage: i
-            for i, op in enumerate(self.operations)
-            if op.sink.storage in self.outputs or op.sink.storage in factors
-        }
-        rings = [
-            _Ring(c.resident_words, words)
-            for c, words in zip(self.constants, self.room.weight_words, strict=True)
-        ]
+        last = {op.sink.storage: i for i, op in enumerate(self.operations)}
         phases = []
         for i, op in enumerate(self.operations):
+            self._spill_finished(i)
             for life, stay in enumerate(lives):
-                if stay.spilled and max(self._users(life), default=stay.first) < i:
-                    self._spill(life)
-            for life, stay in enumerate(lives):
-                if stay.fetched and stay.first == i:
+                if stay.fetched and stay.first == i and stay.ring is None:
                     self._fetch_lifetime(life)
+            reads = zip((a.sources[i], a.residuals[i]), self.reads[i], strict=True)
+            for life, (_, end) in reads:
+                if life is not None and lives[life].fetched and lives[life].ring is not None:
+                    self._fetch_rows(i, life, end)
             core = self.core[i]
-            c, at = self.constants[core], self.constants_at[i]
+            c, at = self.constants[core], self.place_in_core[i]
             gather = self._gather_tokens(i)
-            weight, around, need, pass_need, bias = self._fetch_weights(i, rings[core])
-            epilogue = self._epilogue_tokens(i, bias)
-            sink = a.sinks[i]
+            placing = self.prefetch[core].place(op, at, self.passed[i], streamed=self.streamed)
+            epilogue = self._epilogue_tokens(i, placing.bias)
             before = self.stored[i] - group_count(op, self.geometry[i])
-            written(self.latest[sink], op, self.geometry[i], before, self.word_bytes)
-            name = lives[sink].storage
-            if i == finished.get(name) and name in factors:
-                self._spill(sink)
-                self.factor_sent[name] = len(self.sends)
-            elif i == finished.get(name):
-                self._send(sink, regions.OUTPUTS, self.offchip[name], OUTPUT_PARTS)
+            written(transfers.latest[a.sinks[i]], op, self.geometry[i], before, self.word_bytes)
+            self._leave(i, last, factors)
             phases.append(
                 Phase(
                     operation=op,
                     core=core,
                     source=a.sources[i],
                     residual=a.residuals[i],
-                    sink=sink,
-                    weight=weight,
-                    around=around,
+                    sink=a.sinks[i],
+                    weight=placing.first,
+                    around=placing.around,
                     bias=c.bias[at],
                     scale=c.scale[at],
                     table=c.table[at],
                     exponents=c.exponents[at],
                     gather=gather,
                     epilogue=epilogue,
-                    need=need,
-                    pass_need=pass_need,
+                    need=placing.need,
+                    pass_need=placing.pass_need,
                     stored_before=before,
                     stored=self.stored[i],
                 )
             )
-        cores = zip(self.sites, self.constants, rings, strict=True)
+        cores = zip(self.sites, self.constants, self.prefetch, strict=True)
         return Schedule(
             name=self.name,
             cores=tuple(
                 CorePlan(
                     geometry=site.geometry,
-                    weight_words=max(1, ring.top),
+                    weight_words=max(1, prefetch.ring.top),
                     resident_words=c.resident_words,
                     bias_words=c.bias_words,
                     scale_words=c.scale_words,
                     weight_bits=c.weight_bits,
                 )
-                for site, c, ring in cores
+                for site, c, prefetch in cores
             ),
             word_bytes=self.word_bytes,
             axi_bytes=self.axi_bytes,
             buffer_bytes=tuple(_even(peak, 2 * self.word_bytes) for peak in a.peaks),
             phases=tuple(phases),
             lifetimes=lives,
-            fetches=tuple(map(tuple, self.fetches)),
-            sends=tuple(self.sends),
-            offchip=self.offchip,
-            region_bytes=tuple(self.region_bytes),  # pyright: ignore[reportArgumentType]
+            fetches=tuple(map(tuple, transfers.fetches)),
+            sends=tuple(transfers.sends),
+            offchip=transfers.offchip,
+            region_bytes=tuple(transfers.region_bytes),  # pyright: ignore[reportArgumentType]
             streamed=self.streamed,
         )
-
-    def _spill(self, life: int) -> None:
-        if life in self.sent_by_life:
-            return
-        stay = self.allocation.lifetimes[life]
-        if stay.storage not in self.spill_offsets:
-            size = self.storages[stay.storage]
-            self.spill_offsets[stay.storage] = self._offset(regions.SPILLS, size)
-        self._send(life, regions.SPILLS, self.spill_offsets[stay.storage], 1)
 
 
 def _even(size: int, unit: int) -> int:
@@ -476,80 +395,19 @@ def _even(size: int, unit: int) -> int:
     return max(1, -(-size // unit)) * unit
 
 
-def completed(schedule: Schedule, phases: int) -> list[np.ndarray]:
-    """Per lifetime and word, the count of groups stored, or where it is fetched of beats, at which
-    the word is there, after the first ``phases``."""
-    size, ratio = schedule.word_bytes, schedule.word_bytes // schedule.axi_bytes
-    latest = [np.zeros(life.size // size, dtype=np.int64) for life in schedule.lifetimes]
-    beats = 0
-    arrived = iter([i for i, life in enumerate(schedule.lifetimes) if life.fetched])
-    for fetch in schedule.fetches[TENSORS]:
-        if fetch.target == TENSOR:
-            life = next(arrived)
-            index = np.arange(1, len(latest[life]) + 1)
-            latest[life][:] = beats + np.minimum(ratio * index, fetch.beats)
-        beats += fetch.beats
-    for phase in schedule.phases[:phases]:
-        sink, geometry = latest[phase.sink], schedule.geometry(phase)
-        written(sink, phase.operation, geometry, phase.stored_before, size)
-    return latest
-
-
-class _Ring:
-    """Weight memory behind the resident words, handed out block by block, oldest first."""
-
-    def __init__(self, first: int, words: int):
-        self.first, self.words = first, words
-        self.at = first
-        self.top = first
-        self.blocks: list[tuple[int, int, int]] = []
-
-    def passes(self, count: int, words: int) -> int:
-        """How many of ``count`` passes of ``words`` the ring should hold: half of it is left to
-        the next operation, unless two would not fit."""
-        free = self.words - self.first
-        return min(count, max(free // 2 // words, min(2, free // words), 1))
-
-    def reserve(self, size: int) -> int:
-        if self.first + size > self.words:
-            raise UserError(
-                f"weight memory of {self.words - self.first} words cannot hold {size} at once"
-            )
-        if self.at + size > self.words:
-            self.at = self.first
-        start = self.at
-        self.at += size
-        self.top = max(self.top, self.at)
-        return start
-
-    def block(self, first: int, n: int, size: int, last_pass: int) -> tuple[int, int]:
-        """Address of block ``n``, and how many passes must be over before it may be written."""
-        address = first + n * size
-        passed = max(
-            (p for a, s, p in self.blocks if a < address + size and address < a + s), default=0
-        )
-        self.blocks = [
-            (a, s, p) for a, s, p in self.blocks if not (address <= a and a + s <= address + size)
-        ]
-        self.blocks.append((address, size, last_pass))
-        return address, passed
-
-
 def plan(
     name: str,
-    placed: Sequence[tuple[Operation, int]],
-    storages: Mapping[str, int],
+    work: Work,
     *,
     inputs: Sequence[str],
     outputs: Sequence[str],
-    sites: Sequence[Site],
     word_bytes: int,
     axi_bytes: int,
     room: Room,
     streamed: bool,
     channels: int,
 ) -> Schedule:
-    """Places, orders and synchronises operations, each on a core of ``sites``, within ``room``.
+    """Places, orders and synchronises the operations of ``work`` within ``room``.
 
     With ``streamed``, weights and biases come from off chip, each once, in the order of their use,
     prefetched as far ahead as the weight memory allows, and over the last of ``channels``.
@@ -559,62 +417,23 @@ def plan(
     UserError
         If the room cannot hold a task's operands or its weights.
     """
-    factors = [op for op, _ in placed if op.factor is not None]
+    factors = [op for op, _ in work.operations if op.factor is not None]
     if factors and not streamed:
         raise UserError(f"task '{factors[0].tasks[0]}' takes its weights from off chip")
     if streamed:
-        placed = [
-            (part, core)
-            for op, core in placed
-            for part in _split(
-                _stationary(op, sites[core].geometry),
-                sites[core].geometry,
-                room.weight_words[core]
-                - len({other.unit for other, c in placed if c == core and other.weights is None}),
-            )
-        ]
+        work = replace(
+            work,
+            operations=tuple(
+                (part, core)
+                for op, core in work.operations
+                for part in into_blocks(
+                    stationary(op, work.sites[core].geometry),
+                    work.sites[core].geometry,
+                    room.weight_words[core]
+                    - len({other.unit for other in work.of(core) if other.weights is None}),
+                )
+            ),
+        )
     return _Planner(
-        name,
-        placed,
-        storages,
-        inputs,
-        outputs,
-        sites,
-        word_bytes,
-        axi_bytes,
-        room,
-        streamed,
-        channels,
+        name, work, inputs, outputs, word_bytes, axi_bytes, room, streamed, channels
     ).run()
-
-
-def _stationary(op: Operation, geometry: Geometry) -> Operation:
-    """Pass by pass over all pixels, where patches can be gathered as fast as they are used."""
-    passes, tiles, window = op.passes(geometry), op.tiles(geometry), op.window
-    if op.weights is None or window.segments is not None or passes == 1 or tiles == 1:
-        return op
-    if op.softmax is not None:
-        return op
-    beats = window.lines * window.taps * -(-window.run // (geometry.depth + 1))
-    if geometry.rows * beats > op.words(geometry):
-        return op
-    return replace(op, stationary=True, window=replace(window, repeats=passes))
-
-
-def _split(op: Operation, geometry: Geometry, free: int) -> list[Operation]:
-    """An operation whose weights do not fit at once, cut into blocks of output channels."""
-    words, passes = op.words(geometry), op.passes(geometry)
-    alone = op.stationary or op.tiles(geometry) == 1
-    alone |= op.softmax is not None or op.factor is not None
-    if op.weights is None or passes * words <= free // 2 or passes == 1 or alone:
-        return [op]
-    result: list[Operation] = []
-    per_block = max(1, (free // 2) // words)
-    for first in range(0, passes, per_block):
-        low = first * geometry.cols
-        high = min(op.outputs, (first + per_block) * geometry.cols)
-        part = outputs_between(op, low, high)
-        name = op.name if not first else f"{op.name}_part{first // per_block}"
-        further = op.sink.offset + first * op.sink.steps(geometry)[1]
-        result.append(replace(part, name=name, sink=replace(op.sink, offset=further)))
-    return result

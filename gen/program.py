@@ -8,8 +8,9 @@ import numpy as np
 
 from rtl.config import Config, fetchers, numbered, units
 
+from .allocate import Lifetime
 from .constants import Constants, constants
-from .operation import Geometry, Operation
+from .operation import Geometry, Operation, Sink
 from .order import groups_per_pixel
 from .schedule import FetchPlan, Phase, Schedule
 
@@ -58,7 +59,7 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
     lines, rows = (w.line_stride if w.lines > 1 else 0), (w.row_stride if w.rows > 1 else 0)
     return {
         "buffer": life.buffer,
-        "address": life.address + unit * w.offset,
+        **_ring(life, unit * (w.offset - w.position), unit * w.position),
         "tap_step": unit * w.tap_step,
         "line_step": unit * lines * w.pitch,
         "pixel_step": unit * w.pixel_step if w.pixels > 1 else 0,
@@ -91,6 +92,16 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
         "line_need": tokens.step * lines,
         "row_need": tokens.step * (rows >> doubled),
         "limit": tokens.limit,
+    }
+
+
+def _ring(life: Lifetime, offset: int, further: int = 0, of: str = "") -> Word:
+    """The address ``further`` behind byte ``offset`` of a storage, and where its ring ends."""
+    size, wrap = life.wrap(offset)
+    return {
+        f"{of}address": life.place(offset) + further,
+        f"{of}ring": size,
+        f"{of}wrap": wrap,
     }
 
 
@@ -158,9 +169,7 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
         "softmax": int(op.softmax is not None),
         "row_groups": 0,
         "buffer": sink.buffer,
-        "address": sink.address + unit * op.sink.offset,
-        "pixel": unit * op.sink.pixel,
-        "row": unit * op.sink.row,
+        **_pixels(op.sink, sink, op.tiles(g) if segments else op.window.pixel_count, unit),
         "pixels": op.sink.pixels - 1,
         "sent": phase.epilogue.sent,
     }
@@ -174,19 +183,28 @@ def _epilogue(phase: Phase, schedule: Schedule, c: Constants, i: int) -> Word:
     return word | _residual(phase, schedule) | values
 
 
+def _pixels(place: Sink, life: Lifetime, count: int, unit: int, of: str = "") -> Word:
+    """Where pixels lie, and how to get from one to the next, in bytes."""
+    word = _ring(life, unit * place.offset, of=of)
+    pixel, row = unit * place.pixel, unit * place.row
+    down = (place.pixels - 1) * pixel
+    if word[f"{of}ring"] and count > place.pixels and row < 0 and down >= word[f"{of}wrap"]:
+        # From the foot of a strip that goes round the ring, back to the top of the next.
+        row += word[f"{of}ring"]
+    return word | {f"{of}pixel": pixel, f"{of}row": row}
+
+
 def _residual(phase: Phase, schedule: Schedule) -> Word:
     """The second operand: where it lies, and the range of the result."""
     residual = phase.operation.residual
     if residual is None or phase.residual is None:
-        names = ("buffer", "address", "pixel", "row")
+        names = ("buffer", "address", "pixel", "row", "ring", "wrap")
         return {"add": 0, "low_out": 0, "high_out": 0} | {f"residual_{n}": 0 for n in names}
     life, unit = schedule.lifetimes[phase.residual], schedule.element_bytes
     return {
         "add": int(not residual.multiply),
         "residual_buffer": life.buffer,
-        "residual_address": life.address + unit * residual.place.offset,
-        "residual_pixel": unit * residual.place.pixel,
-        "residual_row": unit * residual.place.row,
+        **_pixels(residual.place, life, phase.operation.window.pixel_count, unit, "residual_"),
         "low_out": residual.clamp[0],
         "high_out": residual.clamp[1],
     }
@@ -297,6 +315,7 @@ def config_for(schedule: Schedule, compiled: Program, **changes) -> Config:
         "streamed": schedule.streamed,
         "channels": schedule.channels,
         "core_count": len(schedule.cores),
+        "rings": any(life.ring is not None for life in schedule.lifetimes),
     }
     first, *others = (
         Config(**(_core_settings(schedule, compiled, core) | shared | changes))

@@ -204,33 +204,13 @@ class _Report:
         g = self.schedule.geometry(self.schedule.phases[index])
         return min(g.lanes, self.operations[index].outputs)
 
-    def _lifetime_of(self, plan: FetchPlan | SendPlan) -> int:
-        """The stay that a transfer fills or empties."""
-        lives = enumerate(self.schedule.lifetimes)
-        here = [
-            i
-            for i, life in lives
-            if life.storage == plan.name
-            and life.buffer == plan.buffer
-            and life.address <= plan.address < life.address + life.size
-        ]
-        if isinstance(plan, SendPlan):
-            # A stay that is spilled may be fetched back to where it was.
-            written = [i for i in here if not self.schedule.lifetimes[i].fetched]
-            return (written or here)[-1]
-        tensors = self.schedule.fetches[TENSORS]
-        twins = [p for p in tensors if p.target == TENSOR and p.name == plan.name]
-        order = [i for i, x in enumerate(self.schedule.lifetimes) if x.storage == plan.name]
-        fetched = [i for i in order if self.schedule.lifetimes[i].fetched]
-        return fetched[next(n for n, twin in enumerate(twins) if twin is plan)]
-
     def _task_of(self, plan: FetchPlan | SendPlan) -> str | None:
         """The task that a transfer is for: whose weights, the reader, or the maker."""
         if isinstance(plan, SendPlan):
             return self.makers.get(plan.name)
         if plan.target != TENSOR:
             return self.leads[plan.name]
-        life = self._lifetime_of(plan)
+        life = plan.life
         for phase in self.schedule.phases:
             if life in (phase.source, phase.residual):
                 return phase.operation.tasks[0]
@@ -398,7 +378,7 @@ class _Report:
             for i, plan in enumerate(plans):
                 if isinstance(plan, FetchPlan) and plan.target != TENSOR:
                     continue
-                life = self._lifetime_of(plan)
+                life = plan.life
                 if isinstance(plan, FetchPlan):
                     starts[life].append(spans[unit][i].first)
                 ends[life].append(spans[unit][i].last)

@@ -83,7 +83,7 @@ class Phase:
 class FetchPlan:
     """A transfer from memory; waits until all counts are reached, of which ``gathered``,
     ``passed`` and ``stored`` have one per core. Offsets in bytes. ``core`` is whose weights or
-    biases it brings."""
+    biases it brings; ``life`` the lifetime that it fills from byte ``first`` of its storage on."""
 
     name: str
     region: int
@@ -97,11 +97,14 @@ class FetchPlan:
     stored: tuple[int, ...]
     sent: int = 0
     core: int = 0
+    life: int = 0
+    first: int = 0
 
 
 @dataclass(frozen=True)
 class SendPlan:
-    """A transfer to memory, once the core ``producer`` has written ``stored`` groups."""
+    """A transfer to memory, once the core ``producer`` has written ``stored`` groups: of the
+    lifetime ``life``, from byte ``first`` of its storage on."""
 
     name: str
     region: int
@@ -111,6 +114,8 @@ class SendPlan:
     address: int
     producer: int
     stored: int
+    life: int = 0
+    first: int = 0
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Pattern:
 
 SHARED = (
     *("word_bytes", "axi_bytes", "buffer_words", "element_bytes", "program_words", "token_bits"),
-    *("links", "loadable", "streamed", "channels", "throttled", "core_count"),
+    *("links", "loadable", "streamed", "channels", "throttled", "core_count", "rings"),
 )
 """The members of a :class:`Config` that all cores of a machine have in common."""
 
@@ -126,6 +126,8 @@ class Config:
         Whether the epilogue can take maxima of 2 by 2 pixels; of int16 only.
     even
         Whether the epilogue can round halves to even, in one step.
+    rings
+        Whether tensors may lie in rings of a few rows.
     product_words, product_latency
         Where an unrolled product does the array's work: the words of ``depth`` elements that it
         takes, and its latency in cycles. No words where there is an array.
@@ -177,6 +179,7 @@ class Config:
     multiply: bool = False
     pool: bool = False
     even: bool = True
+    rings: bool = False
     product_words: int = 0
     product_latency: int = 0
     program_words: int = 64

@@ -1,7 +1,7 @@
 """Gather: the affine address generator that turns convolution windows into contiguous patches."""
 
 from amaranth import Array as Choice
-from amaranth import Const, Module, Mux, Signal, signed
+from amaranth import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -52,6 +52,9 @@ class Gather(wiring.Component):
     in the row) and lines above or below it are replaced by the word's ``pad``, so padding costs no
     memory. A beat waits until the progress counter of its source shows its row written, and until
     the patch ring has room for its whole tile. The whole may be repeated.
+
+    Where the tensor lies in a ``ring`` of so many bytes, the row that follows one ``wrap`` or more
+    bytes behind the first lies that much further ahead.
 
     In a word with ``segments``, each line makes a segment of its own, and the ring has room for it.
     ``doubled`` reads every line twice, as if the tensor had twice the rows; ``skip`` leaves out
@@ -204,6 +207,8 @@ class Gather(wiring.Component):
             self.claim.eq(Mux(taken & opens, words, 0)),
             self.i.ready.eq(step & last),
         ]
+        next_line = self._onward(w, line_address, w.line_step)
+        next_row = self._onward(w, row_address, w.row_step)
         if config.patterns:
             self._tag(m, w, line, step & last_tap, step & last_line, inside, y)
         with m.If(step):
@@ -220,7 +225,7 @@ class Gather(wiring.Component):
                 ]
                 with m.If(~stays):
                     m.d.sync += [
-                        line_address.eq(line_address + w.line_step),
+                        line_address.eq(next_line),
                         line_need.eq(line_need + w.line_need),
                     ]
             with m.If(last_line):
@@ -240,8 +245,8 @@ class Gather(wiring.Component):
                     pixel_at.eq(0),
                     tap_at.eq(0),
                     row.eq(row + 1),
-                    row_address.eq(row_address + w.row_step),
-                    line_address.eq(row_address + w.row_step),
+                    row_address.eq(next_row),
+                    line_address.eq(next_row),
                     row_y.eq(row_y + w.row_stride),
                     line_y.eq(row_y + w.row_stride),
                     row_need.eq(row_need + w.row_need),
@@ -256,6 +261,11 @@ class Gather(wiring.Component):
         with m.If(self.clear):
             m.d.sync += self.gathered.eq(0)
         return m
+
+    def _onward(self, w, address: Signal, step) -> Value:
+        """The address of the next row; in a ring, the first one follows the last."""
+        onward = address + step
+        return Mux(onward >= w.wrap, onward - w.ring, onward) if self._config.rings else onward
 
     def _tag(self, m: Module, w, line, ends_line, ends_pixel, inside, y) -> None:
         """What becomes of a segment: a line of a sum, or outputs after the first few lines."""

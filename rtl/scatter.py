@@ -15,7 +15,8 @@ class Scatter(wiring.Component):
     """Counts tiles, passes, rows and groups of a word and keeps the addresses that follow.
 
     A group lies ``channel_step`` bytes behind its predecessor of the same pixel and pass, a pass
-    ``pass_step`` behind the one before.
+    ``pass_step`` behind the one before. In a ring of ``ring`` bytes, pixels that would lie ``wrap``
+    or more behind the first lie that much further ahead.
 
     Members
     -------
@@ -104,12 +105,14 @@ class Scatter(wiring.Component):
         x, y = Signal(16), Signal(16)
         ends_row = x == w.pixels
         walks = [(x, Mux(ends_row, 0, x + 1)), (y, y + ends_row)]
-        for name, base, pixel, line in (
-            ("store", w.address, w.pixel, w.row),
-            ("residual", w.residual_address, w.residual_pixel, w.residual_row),
-        ):
+        for name, of in (("store", ""), ("residual", "residual_")):
+            base, pixel, line = (getattr(w, f"{of}{n}") for n in ("address", "pixel", "row"))
             at = Signal(span, name=f"{name}_at")
-            walks.append((at, at + Mux(ends_row, line, pixel)))
+            onward = at + Mux(ends_row, line, pixel)
+            if config.rings:
+                ring, wrap = getattr(w, f"{of}ring"), getattr(w, f"{of}wrap")
+                onward = Mux(onward >= wrap, onward - ring, onward)
+            walks.append((at, onward))
             m.d.comb += getattr(self, name).eq(base + at + channel)
         for at, onward in walks:
             at_tile = Signal.like(at, name=f"{at.name}_tile")

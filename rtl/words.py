@@ -173,6 +173,12 @@ def _transfer_fields(config: Config) -> dict[str, Fields]:
     return {"send": send, **dict.fromkeys(config.fetchers, fetch)}
 
 
+def _ring(config: Config, of: str = "") -> dict[str, Field]:
+    """Where rows lie in a ring, its bytes and how far behind the first address it begins again."""
+    size = Field(config.address_bits + 1)
+    return {f"{of}ring": size, f"{of}wrap": size} if config.rings else {}
+
+
 def _core_fields(config: Config) -> dict[str, Fields]:
     """Of the units of one core."""
     buffer = Field(config.buffer_bits)
@@ -195,6 +201,7 @@ def _core_fields(config: Config) -> dict[str, Fields]:
         line_step=step,
         pixel_step=step,
         row_step=step,
+        **_ring(config),
         # loops, each a count less one; a run is contiguous bytes
         run=size,
         taps=count,
@@ -269,6 +276,7 @@ def _core_fields(config: Config) -> dict[str, Fields]:
         residual_address=address,
         residual_pixel=step,
         residual_row=step,
+        **_ring(config, "residual_"),
         softmax=Field(1),
         row_groups=Field(bits_for(max(2, config.softmax_groups))),
         buffer=buffer,
@@ -276,6 +284,7 @@ def _core_fields(config: Config) -> dict[str, Fields]:
         pixel=step,
         row=step,
         pixels=count,
+        **_ring(config),
         # tokens: transfers sent, beats of each channel, groups of each core, and of several cores
         # the words that each has gathered
         sent=token,

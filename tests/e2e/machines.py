@@ -90,6 +90,16 @@ MACHINES = {
         rows=1, cols=8, depth=9, lanes=8, word_bytes=16, axi_bytes=8,
         patterns=_PATTERNS, segment=40, buffer_words=(256, 256, 256), weight_words=256, **_COMMON,
     ),
+    # tensors of which a few rows are on chip at a time, or that stream from off chip and back
+    "rings": Config(
+        rows=2, cols=4, depth=6, lanes=4, word_bytes=8, axi_bytes=4, rings=True,
+        buffer_words=(256, 256, 256), weight_words=1024, **_COMMON,
+    ),
+    # the same of tensors on segments
+    "ring-segments": Config(
+        rows=1, cols=8, depth=9, lanes=8, word_bytes=16, axi_bytes=8, rings=True,
+        patterns=_PATTERNS, segment=40, buffer_words=(256, 256, 256), weight_words=256, **_COMMON,
+    ),
     # two cores of different shape, which take turns
     "pair": _pair(
         Config(
@@ -102,6 +112,17 @@ MACHINES = {
     "wide-segments": Config(
         rows=1, cols=6, depth=9, lanes=6, word_bytes=32, axi_bytes=8, element_bytes=2,
         weight_bits=16, accumulator_bits=48, multiply=True, pool=True, doubled=True,
+        patterns=(
+            Pattern(1, 1, 3, 1, 3), Pattern(1, 2, 3, 1, 3), Pattern(1, 0, 3, 1, 3),
+            Pattern(2, 2, 6), Pattern(2, 1, 3, 1, 3),
+            Pattern(1, 1, 1), Pattern(1, 2, 1), Pattern(2, 1, 1), Pattern(2, 2, 1),
+        ),
+        segment=20, buffer_words=(128, 128, 128), weight_words=256, **_COMMON,
+    ),
+    # and in rings
+    "wide-rings": Config(
+        rows=1, cols=6, depth=9, lanes=6, word_bytes=32, axi_bytes=8, element_bytes=2,
+        weight_bits=16, accumulator_bits=48, multiply=True, pool=True, doubled=True, rings=True,
         patterns=(
             Pattern(1, 1, 3, 1, 3), Pattern(1, 2, 3, 1, 3), Pattern(1, 0, 3, 1, 3),
             Pattern(2, 2, 6), Pattern(2, 1, 3, 1, 3),

@@ -1,19 +1,24 @@
 """Random graphs on machines that were built before: RTL equals golden, stalls or not."""
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from gen.bands import Turns
 from gen.check import check
 from gen.compile import schedule_on
 from gen.errors import UserError
+from gen.graph import Graph
 from gen.order import groups_per_pixel
 from gen.program import program
 from gen.schedule import Schedule
 from gen.timing import predict
+from gen.turns import ways
+from gen.work import Work
 from sim import golden
 from sim.execute import execute
 from tests.e2e.machines import MACHINES, built
@@ -72,6 +77,18 @@ def _bins(schedule: Schedule) -> set[str]:
             bins.add("halves to even" if op.even else "halves away from zero")
         if np.any(op.shift > 0) and g.element_bytes == 1:
             bins.add("left shift")
+        if "_rows" in op.name and phase.operation.tasks != schedule.phases[-1].operation.tasks:
+            bins.add("turns")
+        for use, life in (("gathered", phase.source), ("added", phase.residual)):
+            if life is not None and schedule.lifetimes[life].ring is not None:
+                bins.add(f"{use} from a ring")
+        if schedule.lifetimes[phase.sink].ring is not None:
+            bins.add("written to a ring")
+    for life in schedule.lifetimes:
+        if life.ring is not None and life.ring.back is not None:
+            bins.add("rows back from off chip")
+        if life.ring is not None and life.ring.size < life.extent:
+            bins.add("a ring goes round")
     if len(schedule.phases) > 1:
         bins.add("several phases")
     if schedule.streamed:
@@ -80,6 +97,9 @@ def _bins(schedule: Schedule) -> set[str]:
         bins.add("spilled tensor")
     return bins
 
+
+RINGS = {"turns", "gathered from a ring", "written to a ring", "rows back from off chip"}
+RINGS |= {"a ring goes round"}
 
 WANTED = {
     "row": {"partial columns", "partial lanes", "partial depth", "lookup", "softmax", "maximum"},
@@ -95,9 +115,22 @@ WANTED = {
     "segments": {"strips", "partial strip", "sums of lines", "lines skipped", "several patterns"}
     | {"panels", "blocks of channels", "weights off chip", "segments and lookup"},
     "wide-segments": {"pixels shown twice", "bands", "vectors", "weights off chip"},
+    "rings": RINGS | {"partial rows", "partial columns", "added from a ring", "several phases"},
+    "ring-segments": RINGS | {"strips", "sums of lines", "partial strip"},
+    "wide-rings": RINGS | {"pixels shown twice", "pooled"},
     "pair": {"several cores", "a core reads what another writes", "weights off chip", "softmax"}
     | {"residual addition", "rows read while others are written", "an operand from another core"},
 }
+
+
+def _turns(graph: Graph, seed: int, work: Work) -> Turns:
+    """Some operations of ``work`` take turns, or stream what lies between them."""
+    rng = np.random.default_rng(seed)
+    together = bool(rng.integers(2))
+    every = [*ways(work, graph.inputs, graph.outputs, together=together)]
+    choices = every[rng.integers(len(every))]
+    way = choices[rng.integers(len(choices))]
+    return way.turns(int(rng.integers(1, 9)), int(rng.integers(2)))
 
 
 def _property(name: str, examples: int, seed: int) -> Counter:
@@ -129,8 +162,9 @@ def _property(name: str, examples: int, seed: int) -> Counter:
         st.integers(1, 2**31),
     )
     def runs_exactly(graph, streamed, stalls):
+        turns = partial(_turns, graph, stalls) if machine.config.rings else None
         try:
-            schedule = schedule_on(graph, machine.config, streamed=streamed)
+            schedule = schedule_on(graph, machine.config, streamed=streamed, turns=turns)
             compiled = program(schedule)
             list(machine.load(compiled))
         except UserError:

@@ -1,0 +1,286 @@
+"""Bands: tasks that take turns, a few rows each, so that what lies between them is never on chip as
+a whole; or that stream from off chip and back, where even that is too much.
+
+A section of operations is cut into bands of rows, from the last operation backwards: each band
+makes what the next operation's band reads. The operations take turns, the last one first, each a
+band behind the one that it reads from, so that nobody waits for what was written just before. This
+is the layer fusion of Alwani et al. (Fused-layer CNN accelerators, MICRO 2016), without
+recomputation.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import lcm
+
+from .errors import UserError
+from .operation import Operation
+from .ring import Ring
+from .rows import aligned, output_rows, pitches, rows_between, rows_from, rows_until
+from .work import Work
+
+__all__ = ["Section", "Turns", "bandable", "interleaved"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Operations from ``first`` to before ``last`` of some work, in bands of so many ``rows`` of
+    what the last of them makes; the first and the last band are lower, since nothing runs beside
+    the transfers that they wait for, and that wait for them."""
+
+    first: int
+    last: int
+    rows: int
+
+    def edges(self, rows: int) -> list[int]:
+        """Of ``rows`` in all, those that are made after each band."""
+        rest = rows % self.rows or min(rows, self.rows)
+        first = -(-rest // 2)
+        return [*range(first, rows, self.rows), rows]
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The ``sections`` of some work, in order and apart; storages that one of them makes and others
+    read, which are ``away``, off chip in between; and how many bands a ring holds ``ahead``, beyond
+    those in use, where off-chip transfers fill or empty it."""
+
+    sections: tuple[Section, ...]
+    away: frozenset[str] = frozenset()
+    ahead: int = 1
+
+
+@dataclass(frozen=True)
+class _Use:
+    """An operation that reads a storage, and whether as its second operand."""
+
+    op: Operation
+    second: bool
+
+    def until(self, rows: int) -> int:
+        return rows if self.second else rows_until(self.op, rows)
+
+    def after(self, row: int) -> int:
+        return row if self.second else rows_from(self.op, row)
+
+
+def bandable(work: Work) -> list[bool]:
+    """Of each operation, whether it can make its rows band by band: all that use its storages must
+    see the same rows there."""
+    seen: dict[str, set[tuple[int, int]]] = {}
+    uses: list[list[str]] = []
+    for op, core in work.operations:
+        unit = work.sites[core].geometry.element_bytes
+        source, second, sink = (unit * pitch for pitch in pitches(op))
+        rows = output_rows(op)
+        used = [(op.window.storage, source, op.window.height), (op.sink.storage, sink, rows)]
+        if op.residual is not None:
+            used.append((op.residual.place.storage, second, rows))
+        for name, pitch, height in used:
+            whole = pitch * height == work.storages[name]
+            seen.setdefault(name, set()).add((pitch, height) if whole else (0, len(uses)))
+        uses.append([name for name, _, _ in used])
+    alike = {name for name, ways in seen.items() if len(ways) == 1 and (min(ways)[0] > 0)}
+    return [
+        alike.issuperset(names) and aligned(op, work.sites[core].geometry)
+        for names, (op, core) in zip(uses, work.operations, strict=True)
+    ]
+
+
+class _Section:
+    """A section's operations, the storages that they use, and the rows of each that are made when
+    so many bands are over."""
+
+    def __init__(self, work: Work, section: Section):
+        self.pairs = work.operations[section.first : section.last]
+        unit = work.sites[0].geometry.element_bytes
+        self.uses: dict[str, list[_Use]] = {}
+        self.rows: dict[str, int] = {}
+        self.pitch: dict[str, int] = {}
+        self.lag: dict[str, int] = {}
+        for op, _ in self.pairs:
+            source, second, sink = (unit * pitch for pitch in pitches(op))
+            reads = [(op.window.storage, source, False)]
+            if op.residual is not None:
+                reads.append((op.residual.place.storage, second, True))
+            for name, pitch, is_second in reads:
+                self.uses.setdefault(name, []).append(_Use(op, is_second))
+                self._lies(name, pitch, work)
+            self._lies(op.sink.storage, sink, work)
+            lag = 1 + max(self.lag.get(name, -1) for name, _, _ in reads)
+            self.lag[op.sink.storage] = max(lag, self.lag.get(op.sink.storage, 0))
+        self.sinks = {op.sink.storage for op, _ in self.pairs}
+        rows = self.rows[self.pairs[-1][0].sink.storage]
+        self.edges = [edge / rows for edge in section.edges(rows)]
+        self.bands = len(self.edges)
+
+    def _lies(self, name: str, pitch: int, work: Work) -> None:
+        if self.pitch.setdefault(name, pitch) != pitch or work.storages[name] % pitch:
+            raise UserError(f"tensor '{name}' has no rows that all tasks see alike")
+        self.rows[name] = work.storages[name] // pitch
+
+    def made(self, kept: set[str]) -> dict[str, list[int]]:
+        """Per storage that is written, its rows that are there after each band; of those ``kept``
+        for others, all in the end."""
+        result: dict[str, list[int]] = {}
+        for op, _ in reversed(self.pairs):
+            name = op.sink.storage
+            if name in result:
+                continue
+            rows = self.rows[name]
+            even = [round(rows * edge) for edge in self.edges]
+            counts = [0] * self.bands
+            for use in self.uses.get(name, ()):
+                behind = result[use.op.sink.storage]
+                counts = [max(c, use.until(n)) for c, n in zip(counts, behind, strict=True)]
+            result[name] = counts if name in self.uses else even
+            if name in self.uses and name in kept:
+                result[name][-1] = rows
+        return result
+
+    def turns(self, made: Mapping[str, list[int]]) -> Iterator[tuple[int, int, Operation, int]]:
+        """Every band of every operation in order, with the operation's place and core."""
+        for step in range(self.bands + max(self.lag.values())):
+            for place, (op, core) in reversed([*enumerate(self.pairs)]):
+                band = step - self.lag[op.sink.storage]
+                if 0 <= band < self.bands:
+                    low, high = _between(made[op.sink.storage], band)
+                    if high > low:
+                        yield place, core, rows_between(op, low, high), band
+
+
+def _between(made: Sequence[int], band: int) -> tuple[int, int]:
+    return (made[band - 1] if band else 0), made[band]
+
+
+def interleaved(
+    work: Work, turns: Turns, *, inputs: Sequence[str], outputs: Sequence[str], axi_bytes: int
+) -> Work:
+    """``work`` with the operations of each section taking turns.
+
+    Raises
+    ------
+    UserError
+        If a storage's rows cannot lie in a ring.
+    """
+    return _Interleaving(work, turns, inputs, outputs, axi_bytes).run()
+
+
+class _Interleaving:
+    def __init__(
+        self,
+        work: Work,
+        turns: Turns,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        axi_bytes: int,
+    ):
+        self.work, self.turns, self.axi_bytes = work, turns, axi_bytes
+        self.inputs, self.outputs = inputs, outputs
+        self.storages = dict(work.storages)
+        self.rings: dict[str, Ring] = {}
+        inside = {i: s for s in turns.sections for i in range(s.first, s.last)}
+        # The sections that make and that read each storage; None is outside of all.
+        self.makers: dict[str, set[Section | None]] = {}
+        self.readers: dict[str, set[Section | None]] = {}
+        for i, (op, _) in enumerate(work.operations):
+            self.makers.setdefault(op.sink.storage, set()).add(inside.get(i))
+            self.readers.setdefault(op.window.storage, set()).add(inside.get(i))
+            if op.residual is not None:
+                name = op.residual.place.storage
+                self.readers.setdefault(name, set()).add(inside.get(i))
+
+    def run(self) -> Work:
+        operations: list[tuple[Operation, int]] = []
+        at = 0
+        for section in self.turns.sections:
+            operations += self.work.operations[at : section.first]
+            operations += self._section(section)
+            at = section.last
+        operations += self.work.operations[at:]
+        return replace(
+            self.work, operations=tuple(operations), storages=self.storages, rings=self.rings
+        )
+
+    def _section(self, section: Section) -> Iterator[tuple[Operation, int]]:
+        own = _Section(self.work, section)
+        elsewhere = {n for n in own.sinks if self.readers.get(n, {section}) != {section}}
+        made = own.made(elsewhere | {n for n in own.sinks if n in self.outputs})
+        turns = [*own.turns(made)]
+        back: dict[str, str] = {}
+        for name, pitch in own.pitch.items():
+            whole, away = self.storages[name], name in self.turns.away
+            if not away and not self._alone(name, section):
+                continue
+            off_chip = away or name in self.inputs or name in self.outputs
+            ring = _ring(own, name, turns, made, off_chip, self.turns.ahead, self.axi_bytes)
+            size = min(ring.size, whole)
+            if away and name in own.sinks:
+                self.rings[name] = Ring(size, pitch, leaves=True)
+            elif away:
+                back[name] = f"{name}.{section.first}"
+                self.storages[back[name]] = whole
+                self.rings[back[name]] = Ring(size, pitch, back=name)
+            elif size < whole:
+                self.rings[name] = ring
+        return ((_reading(op, back), core) for _, core, op, _ in turns)
+
+    def _alone(self, name: str, section: Section) -> bool:
+        """Whether nobody outside a section makes or reads a storage."""
+        mine = {section}
+        return self.readers.get(name, mine) == mine and self.makers.get(name, mine) == mine
+
+
+def _reading(op: Operation, back: Mapping[str, str]) -> Operation:
+    """The same from the storages that have come back."""
+    window, residual = op.window, op.residual
+    if window.storage in back:
+        op = replace(op, window=replace(window, storage=back[window.storage]))
+    if residual is not None and residual.place.storage in back:
+        place = replace(residual.place, storage=back[residual.place.storage])
+        op = replace(op, residual=replace(residual, place=place))
+    return op
+
+
+def _ring(
+    own: _Section,
+    name: str,
+    turns: Sequence[tuple[int, int, Operation, int]],
+    made: Mapping[str, list[int]],
+    off_chip: bool,
+    ahead: int,
+    axi_bytes: int,
+) -> Ring:
+    """The smallest ring of a storage that nobody must wait for too long.
+
+    When rows are written, those must still be there that are read later, or ``ahead`` of that.
+    """
+    pitch = own.pitch[name]
+    # Per turn: the rows that it needs from on, and those that are there after it.
+    needs: list[tuple[int, int]] = []
+    ends: list[tuple[int, int]] = []
+    for turn, (place, _, _, band) in enumerate(turns):
+        op = own.pairs[place][0]
+        low, high = _between(made[op.sink.storage], band)
+        for use in own.uses.get(name, ()):
+            if use.op is op:
+                needs.append((turn, use.after(low)))
+                if name not in own.sinks:
+                    ends.append((turn, use.until(high)))
+        if op.sink.storage == name:
+            ends.append((turn, high))
+    slack = ahead if off_chip else 0
+    most = 0
+    written = [row for _, row in ends]
+    for n, (turn, end) in enumerate(ends):
+        later = [row for at, row in needs if at >= turn]
+        if name not in own.sinks:
+            # Fetched, as early as the ring allows: while the turns before it still read.
+            earlier = [row for at, row in needs if at < turn]
+            later += earlier[len(earlier) - slack :] if slack else []
+        elif off_chip:
+            # Sent: what was written in the turns just before may still be on its way.
+            later.append(written[n - 1 - slack] if n > slack else 0)
+        most = max(most, 1, end - min(later, default=end))
+    unit = lcm(pitch, axi_bytes) if off_chip else pitch
+    spare = axi_bytes - 1 if off_chip and pitch % axi_bytes else 0
+    return Ring(-(-(most * pitch + spare) // unit) * unit, pitch)

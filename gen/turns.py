@@ -1,0 +1,176 @@
+"""Turns: which tasks could take turns, and which tensors stream from off chip, in little memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .bands import Section, Turns, bandable
+from .rows import output_rows
+from .work import Work
+
+__all__ = ["Way", "turns", "ways"]
+
+MOST_BANDS = 128
+MOST_SPLITS = 10
+"""Places, of a run of tasks that can take turns, at which it is tried to end their turns."""
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Runs of operations: those of each take turns."""
+
+    runs: tuple[tuple[int, int], ...]
+
+    def of(self, index: int) -> tuple[int, int] | None:
+        """The run of an operation, if it is in one."""
+        return next((run for run in self.runs if run[0] <= index < run[1]), None)
+
+
+def _reads(work: Work) -> dict[str, list[int]]:
+    result: dict[str, list[int]] = {}
+    for i, (op, _) in enumerate(work.operations):
+        result.setdefault(op.window.storage, []).append(i)
+        if op.residual is not None:
+            result.setdefault(op.residual.place.storage, []).append(i)
+    return result
+
+
+def _singles(work: Work, able: Sequence[bool]) -> list[tuple[int, int]]:
+    """Every operation that can make its rows in bands, with those beside it that write the same
+    storage."""
+    runs: list[tuple[int, int]] = []
+    for i, one in enumerate(able):
+        sink = work.operations[i][0].sink.storage
+        last = runs[-1][1] - 1 if runs else -1
+        if one and last == i - 1 and last >= 0 and work.operations[last][0].sink.storage == sink:
+            runs[-1] = (runs[-1][0], i + 1)
+        elif one:
+            runs.append((i, i + 1))
+    return runs
+
+
+def _splits(work: Work, able: Sequence[bool], *, together: bool) -> Iterator[_Split]:
+    """Every operation for itself; or, if they may take turns ``together``, the first few of each
+    stretch of operations that can, or all of them."""
+    singles = _singles(work, able)
+    yield _Split(tuple(singles))
+    stretches: list[list[tuple[int, int]]] = []
+    for run in singles:
+        if stretches and stretches[-1][-1][1] == run[0]:
+            stretches[-1].append(run)
+        else:
+            stretches.append([run])
+    for stretch in stretches if together else ():
+        ends = range(2, len(stretch) + 1)
+        for count in ends[:: -max(1, -(-len(ends) // MOST_SPLITS))]:
+            joined = (stretch[0][0], stretch[count - 1][1])
+            others = [run for run in singles if run not in stretch[:count]]
+            yield _Split(tuple(sorted((joined, *others))))
+
+
+def _crossing(work: Work, split: _Split, able: Sequence[bool]) -> list[str]:
+    """Storages that lie between runs, and only between those, the largest first."""
+    readers = _reads(work)
+    makers: dict[str, set[tuple[int, int] | None]] = {}
+    for i, (op, _) in enumerate(work.operations):
+        makers.setdefault(op.sink.storage, set()).add(split.of(i))
+    found = []
+    for i, (op, _) in enumerate(work.operations):
+        name = op.sink.storage
+        after = readers.get(name, [])
+        apart = {split.of(n) for n in after} - {split.of(i)}
+        if (
+            apart
+            and len(makers[name]) == 1
+            and name not in found
+            and able[i]
+            and all(able[n] for n in after)
+        ):
+            found.append(name)
+    return sorted(found, key=lambda name: -work.storages[name])
+
+
+@dataclass(frozen=True)
+class Way:
+    """Who takes turns with whom, and what is off chip between them; not yet how often."""
+
+    work: Work
+    runs: tuple[tuple[int, int], ...]
+    away: frozenset[str]
+
+    def turns(self, bands: int, ahead: int) -> Turns:
+        """In so many bands, of which rings hold some ``ahead``."""
+        sections = []
+        for first, last in self.runs:
+            rows = output_rows(self.work.operations[last - 1][0])
+            sections.append(Section(first, last, -(-rows // min(bands, rows))))
+        return Turns(tuple(sections), self.away, ahead)
+
+
+def ways(
+    work: Work, inputs: Sequence[str], outputs: Sequence[str], *, together: bool
+) -> Iterator[list[Way]]:
+    """Ways of ``work`` that differ in who takes turns, and of each those that differ in what is
+    off chip: nothing, then more and more, the largest first. See :func:`turns`."""
+    able = bandable(work)
+    ends = frozenset((*inputs, *outputs))
+    for split in _splits(work, able, together=together):
+        crossing = _crossing(work, split, able)
+        found = []
+        for count in range(len(crossing) + 1):
+            away = frozenset(crossing[:count])
+            runs = (run for run in split.runs if _gains(work, run, away | ends))
+            found.append(Way(work, tuple(runs), away))
+        yield found
+
+
+def _gains(work: Work, run: tuple[int, int], outside: frozenset[str]) -> bool:
+    """Whether a run is of several operations, or of one that reads or writes what is off chip."""
+    first, last = run
+    ops = [op for op, _ in work.operations[first:last]]
+    names = {op.sink.storage for op in ops} | {op.window.storage for op in ops}
+    names |= {op.residual.place.storage for op in ops if op.residual}
+    return len(ops) > 1 or bool(names & outside)
+
+
+def turns(
+    work: Work,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    fits: Callable[[Turns], bool],
+    *,
+    together: bool,
+) -> Iterator[Turns]:
+    """Turns that ``fits`` admits, each with as few bands as it does.
+
+    Tensors between those that take turns are off chip if they do not fit otherwise, the largest
+    first.
+
+    Parameters
+    ----------
+    together
+        Whether different tasks may take turns; otherwise each comes after the one before, and only
+        what it reads and writes may stream.
+    """
+    for choices in ways(work, inputs, outputs, together=together):
+        for way in choices:
+            found = []
+            for ahead in (1, 0):
+                bands = _fewest(lambda n, way=way, ahead=ahead: fits(way.turns(n, ahead)))
+                if bands is not None:
+                    found.append(way.turns(bands, ahead))
+            yield from found
+            if found:
+                break
+
+
+def _fewest(fits: Callable[[int], bool]) -> int | None:
+    """The fewest bands that fit, if that is so for any number: more of them need less memory."""
+    low, high = 1, 2
+    while not fits(high):
+        low, high = high, 2 * high
+        if high > MOST_BANDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
