@@ -166,6 +166,7 @@ class _Drawing:
                 f"made by {item['task']}" if named == "storage" and item["task"] else "",
                 _period(item["first"], item["last"]),
                 f"{item['size']:,} bytes at address {item['address']:,} of {label}",
+                _rows_of(item),
                 "fetched from off chip" if item.get("fetched") else "",
                 "spilled off chip afterwards" if item.get("spilled") else "",
             ]
@@ -317,6 +318,12 @@ def _shortened(label: str, fits: int) -> str:
         return ""
     head = (fits - 1) // 2
     return f"{label[:head]}…{label[len(label) - (fits - 1 - head) :]}"
+
+
+def _rows_of(item: Mapping[str, Any]) -> str:
+    """That only some rows of a tensor are on chip at a time, if so."""
+    extent = item.get("extent", 0)
+    return f"of which {extent:,} bytes come and go" if extent > item["size"] else ""
 
 
 def _period(first: int, last: int) -> str:

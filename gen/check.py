@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtl.config import CONSTANTS, TENSORS
+from rtl.config import TENSORS
 from rtl.fetch import TENSOR, WEIGHTS
 
 from .errors import UserError
@@ -350,11 +350,11 @@ def _writer(schedule: Schedule, life: int) -> int:
     return next((p.core for p in schedule.phases if p.sink == life), -1)
 
 
-def _factors(schedule: Schedule) -> None:
-    """Weights that the machine has made itself have left the chip before they come back."""
+def _returns(schedule: Schedule) -> None:
+    """What comes back from off chip, rows or weights that the machine has made, has left before."""
     axi = schedule.axi_bytes
-    for fetch in schedule.fetches[CONSTANTS]:
-        if fetch.target != WEIGHTS or fetch.region != SPILLS:
+    for fetch in (fetch for channel in schedule.fetches for fetch in channel):
+        if fetch.region != SPILLS:
             continue
         sent = [
             number
@@ -363,10 +363,11 @@ def _factors(schedule: Schedule) -> None:
             and send.offset < fetch.offset + fetch.beats * axi
             and fetch.offset < send.offset + send.beats * axi
         ]
+        what = "takes weights" if fetch.target == WEIGHTS else "brings back"
         if not sent:
-            _fail(None, "fetch", f"'{fetch.name}' takes weights that nothing has sent")
+            _fail(None, "fetch", f"'{fetch.name}' {what} that nothing has sent")
         if fetch.sent < max(sent):
-            _fail(None, "fetch", f"'{fetch.name}' takes its weights before they have left")
+            _fail(None, "fetch", f"'{fetch.name}' {what} before they have left")
 
 
 def check(schedule: Schedule) -> None:
@@ -382,4 +383,4 @@ def check(schedule: Schedule) -> None:
     _uses(schedule)
     _order(schedule)
     _overwrites(schedule)
-    _factors(schedule)
+    _returns(schedule)

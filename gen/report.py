@@ -210,9 +210,8 @@ class _Report:
             return self.makers.get(plan.name)
         if plan.target != TENSOR:
             return self.leads[plan.name]
-        life = plan.life
         for phase in self.schedule.phases:
-            if life in (phase.source, phase.residual):
+            if plan.life in (phase.source, phase.residual):
                 return phase.operation.tasks[0]
         return self.makers.get(plan.name)
 
@@ -378,21 +377,22 @@ class _Report:
             for i, plan in enumerate(plans):
                 if isinstance(plan, FetchPlan) and plan.target != TENSOR:
                     continue
-                life = plan.life
                 if isinstance(plan, FetchPlan):
-                    starts[life].append(spans[unit][i].first)
-                ends[life].append(spans[unit][i].last)
+                    starts[plan.life].append(spans[unit][i].first)
+                ends[plan.life].append(spans[unit][i].last)
+        names = [(life.ring and life.ring.back) or life.storage for life in schedule.lifetimes]
         return [
             {
-                "storage": life.storage,
-                "task": self.makers.get(life.storage),
+                "storage": names[i],
+                "task": self.makers.get(names[i]),
                 "buffer": life.buffer,
                 "address": life.address,
                 "size": life.size,
                 "first": min(starts[i], default=0),
                 "last": max(ends[i], default=0),
                 "fetched": life.fetched,
-                "spilled": life.spilled,
+                "spilled": life.spilled or (life.ring is not None and life.ring.leaves),
+                "extent": life.extent,
             }
             for i, life in enumerate(schedule.lifetimes)
         ]

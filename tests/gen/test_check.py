@@ -156,7 +156,7 @@ def _weights_of(schedule: Schedule, **changes) -> Schedule:
 
 def test_computed_weights_are_waited_for(computed):
     check(computed)
-    with pytest.raises(UserError, match="'scores' takes its weights before they have left"):
+    with pytest.raises(UserError, match="'scores' takes weights before they have left"):
         check(_weights_of(computed, sent=0))
 
 
