@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from importlib import metadata, resources
 from pathlib import Path
 
+from gen.cache import cached
 from sim.verilator import (
     OPTIMISE,
     SimulationError,
-    cached,
     runtime_library,
     toolchain,
     verilator_root,

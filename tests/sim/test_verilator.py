@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gen import cache as caching
 from gen.errors import UserError
 from sim import verilator
 from sim.cocotb_runner import run_bench
@@ -166,9 +167,9 @@ def test_an_interrupted_entry_leaves_nothing(cache):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        verilator.cached({"n": 1}, interrupted)
+        caching.cached({"n": 1}, interrupted)
     assert entries(cache) == []
-    entry = verilator.cached({"n": 1}, lambda folder: None)
+    entry = caching.cached({"n": 1}, lambda folder: None)
     assert list(entry.iterdir()) == []
 
 
@@ -182,7 +183,7 @@ def test_concurrent_builders_make_an_entry_once(cache):
 
     def builder() -> None:
         both.wait()
-        assert (verilator.cached({"n": 2}, maker) / "whole").read_text() == "yes"
+        assert (caching.cached({"n": 2}, maker) / "whole").read_text() == "yes"
 
     threads = [threading.Thread(target=builder) for _ in range(4)]
     for thread in threads:
@@ -193,9 +194,9 @@ def test_concurrent_builders_make_an_entry_once(cache):
 
 
 def test_old_entries_are_forgotten(cache, monkeypatch):
-    monkeypatch.setattr(verilator, "KEPT_BUILDS", 3)
+    monkeypatch.setattr(caching, "KEPT", 3)
     for n in range(6):
-        verilator.cached({"n": n}, lambda folder: None)
+        caching.cached({"n": n}, lambda folder: None)
     assert len(entries(cache)) == 3
 
 
