@@ -356,7 +356,7 @@ def doctor(context: click.Context) -> None:
 @click.option("--json", "json_path", type=click.Path(), help="Also write the rows as JSON.")
 @click.pass_context
 def bench(context: click.Context, name: str, full: bool, json_path: str | None) -> None:
-    """Measure NAME: resnet8, ad, ad-offchip, all of them, intar, unrolled, or silicon.
+    """Measure NAME: resnet8, ad, ad-offchip, all of them, intar, unrolled, digits, or silicon.
 
     \b
     The models lie in ../shared/models, or where INTARSIA_MODELS points.
@@ -370,7 +370,7 @@ def bench(context: click.Context, name: str, full: bool, json_path: str | None) 
     from .terminal import progress, say, show
 
     if name not in (*NAMES, "all", "silicon"):
-        known = ", ".join((*NAMES, "intar", "unrolled", "silicon"))
+        known = ", ".join((*NAMES, "intar", "unrolled", "digits", "silicon"))
         raise UserError(f"no benchmark is called '{name}'; there are {known} and all")
     if json_path is not None and not Path(json_path).absolute().parent.is_dir():
         raise UserError(f"--json '{json_path}' lies in a folder that does not exist")

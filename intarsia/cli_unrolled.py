@@ -1,4 +1,4 @@
-"""The commands ``intarsia bench unrolled`` and ``intarsia prune``."""
+"""The commands ``intarsia bench unrolled``, ``intarsia bench digits`` and ``intarsia prune``."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from gen.errors import UserError
 
 from .cli_intar import intar
 
-__all__ = ["Bench", "prune", "unrolled"]
+__all__ = ["Bench", "digits", "prune", "unrolled"]
 
 
 class Bench(click.Command):
@@ -20,7 +20,7 @@ class Bench(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> click.Context:
-        own = {"unrolled": unrolled, "intar": intar}
+        own = {"unrolled": unrolled, "intar": intar, "digits": digits}
         if args[:1] and args[0] in own:
             return own[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
@@ -139,6 +139,38 @@ def _cases(full: bool, chosen: dict[str, tuple[Any, ...]]) -> Any:
         pairs = [text.partition("/") for text in options["kernels"]]
         options["kernels"] = tuple((name, size) for name, _, size in pairs)
     return cases(**options)
+
+
+@click.command()
+@click.option("--images", type=click.IntRange(1, 360), default=360, help="How many [360].")
+@click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
+@click.pass_context
+def digits(context: click.Context, images: int, json_path: str | None) -> None:
+    """Measure a sparse digits network of 4 bits: unrolled whole, in a schedule, and on an array.
+
+    \b
+    Its int8 sister on an array stands beside it.
+    Example:  intarsia bench digits --json digits.json
+    Status 1 if an output differs.
+    """
+    import json
+    from dataclasses import asdict
+
+    from .bench_digits import bench
+    from .terminal import progress, show
+
+    if json_path is not None and not Path(json_path).absolute().parent.is_dir():
+        raise UserError(f"--json '{json_path}' lies in a folder that does not exist")
+    rows: list[dict[str, Any]] = []
+    with progress() as tell:
+        for row in bench(images, tell):
+            rows.append(asdict(row))
+            # Written as they come, as mapping a design takes minutes.
+            if json_path is not None:
+                Path(json_path).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    names = [name if name in ("model", "form") else f">{name}" for name in rows[0]]
+    show("digits", tuple(names), [tuple(row.values()) for row in rows])
+    context.exit(1 if any(row["mismatches"] for row in rows) else 0)
 
 
 @click.command()

@@ -52,6 +52,7 @@ class ConstantProduct(wiring.Component):
 
     Members
     -------
+    output : shape of an element of ``o``
     i : one value for each input, all in the widest's shape
     o : one value for each output, all in the widest's shape
 
@@ -61,6 +62,7 @@ class ConstantProduct(wiring.Component):
         If there is not a stage for each row, or a row comes before one of its operands.
     """
 
+    output: Shape
     i: Signal
     o: Signal
 
@@ -79,6 +81,7 @@ class ConstantProduct(wiring.Component):
         self._last = _last_stage(graph, chosen)
         inputs = _common([shape_of(*pair) for pair in graph.inputs])
         outputs = _common([graph.output_shape(k) for k in range(len(graph.outputs))])
+        self.output = outputs
         super().__init__(
             {
                 "i": In(data.ArrayLayout(inputs, n)),

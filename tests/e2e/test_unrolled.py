@@ -82,9 +82,9 @@ def check(graph: Graph, compiled: Compiled, *, throttled: bool) -> None:
 @pytest.mark.parametrize(
     ("unroll", "target"),
     [
-        ("b", Target(24)),
+        pytest.param("b", Target(24), marks=pytest.mark.slow),
         ("a,b", Target(24, offchip_bytes_per_cycle=4)),
-        ("all", Target(24)),
+        pytest.param("all", Target(24), marks=pytest.mark.slow),
         ("b", Target(24, onchip_bytes=1536, channels=2)),
     ],
 )

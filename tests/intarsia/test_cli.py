@@ -301,7 +301,7 @@ def test_a_bad_calibration_of_quantize_is_named(tmp_path):
 def test_a_benchmark_without_its_models_says_where_to_put_them(monkeypatch, tmp_path):
     monkeypatch.setenv("INTARSIA_MODELS", str(tmp_path / "absent"))
     assert "set INTARSIA_MODELS to the folder" in refusal("bench", "ad")
-    assert "ad-offchip, intar, unrolled, silicon and all" in refusal("bench", "vgg")
+    assert "ad-offchip, intar, unrolled, digits, silicon and all" in refusal("bench", "vgg")
 
 
 def test_an_unexpected_error_is_not_hidden(model, monkeypatch):

@@ -1,5 +1,4 @@
-import json
-
+import numpy as np
 import pytest
 
 from gen.emit import component_verilog
@@ -12,7 +11,7 @@ from tests.unrolled.matrices import sparse
 
 
 @pytest.mark.parametrize("rows", [1, None])
-def test_streamed(rows):
+def test_streamed(rows, tmp_path):
     seed = 3
     print(f"seed {seed}")
     matrix, inputs = sparse(8, 5, -128, 127, 0.3, seed), [(-128, 127)] * 8
@@ -20,6 +19,8 @@ def test_streamed(rows):
     chosen = stages(graph, rows, Delay(1, 0)) if rows else None
     product = ConstantProduct(graph, stages=chosen, registered=rows is not None)
     block = Streamed(product)
+    x = np.random.default_rng(seed).integers(-128, 128, (400, 8))
+    np.savez(tmp_path / "vectors.npz", x=x, y=x @ matrix)
     lint = "/* verilator lint_off UNOPTFLAT */\n"
     run_bench(
         lint + component_verilog(block, "block", complete=False) + row_source(),
@@ -27,7 +28,7 @@ def test_streamed(rows):
         top="block",
         seed=seed,
         environment={
-            "MATRIX": json.dumps(matrix.tolist()),
+            "VECTORS": str(tmp_path / "vectors.npz"),
             "INPUT_BITS": str(product.i.shape().elem_shape.width),
             "OUTPUT_BITS": str(product.o.shape().elem_shape.width),
             "LATENCY": str(block.latency),
