@@ -42,7 +42,7 @@ class Section:
 class Turns:
     """The ``sections`` of some work, in order and apart; storages that one of them makes and others
     read, which are ``away``, off chip in between; and how many bands a ring holds ``ahead``, beyond
-    those in use, where off-chip transfers fill or empty it."""
+    those in use, where off-chip transfers, or another core, fill or empty it."""
 
     sections: tuple[Section, ...]
     away: frozenset[str] = frozenset()
@@ -258,28 +258,29 @@ def _ring(
     # Per turn: the rows that it needs from on, and those that are there after it.
     needs: list[tuple[int, int]] = []
     ends: list[tuple[int, int]] = []
-    for turn, (place, _, _, band) in enumerate(turns):
+    cores: set[int] = set()
+    for turn, (place, core, _, band) in enumerate(turns):
         op = own.pairs[place][0]
         low, high = _between(made[op.sink.storage], band)
         for use in own.uses.get(name, ()):
             if use.op is op:
+                cores.add(core)
                 needs.append((turn, use.after(low)))
                 if name not in own.sinks:
                     ends.append((turn, use.until(high)))
         if op.sink.storage == name:
+            cores.add(core)
             ends.append((turn, high))
-    slack = ahead if off_chip else 0
+    fetched = name not in own.sinks
     most = 0
-    written = [row for _, row in ends]
     for n, (turn, end) in enumerate(ends):
         later = [row for at, row in needs if at >= turn]
-        if name not in own.sinks:
-            # Fetched, as early as the ring allows: while the turns before it still read.
-            earlier = [row for at, row in needs if at < turn]
-            later += earlier[len(earlier) - slack :] if slack else []
-        elif off_chip:
-            # Sent: what was written in the turns just before may still be on its way.
-            later.append(written[n - 1 - slack] if n > slack else 0)
+        if ahead and (fetched or len(cores) > 1):
+            # While they are written, the turns just before may still read.
+            later += [row for at, row in needs if at < turn][-ahead:]
+        if off_chip and not fetched:
+            # And what was written in the turns just before may still be on its way.
+            later.append(ends[n - 1 - ahead][1] if n > ahead else 0)
         most = max(most, 1, end - min(later, default=end))
     unit = lcm(pitch, axi_bytes) if off_chip else pitch
     spare = axi_bytes - 1 if off_chip and pitch % axi_bytes else 0

@@ -204,7 +204,7 @@ def schedule_on(
     wiring = Wiring(config.patterns, config.segment, config.word_bytes, config.doubled, config.pool)
     groups = groups_of(lower(graph, geometries[0], fuse=fuse, wiring=wiring))
     core = {task: i // 2 % len(geometries) for i, group in enumerate(groups) for task in group}
-    placement = Placement(geometries, core)
+    placement = Placement(geometries, core, dense=len(geometries) > 1)
     bits = config.weight_bits
     work = placed(graph, placement, config.axi_bytes, fuse=fuse, weight_bits=bits, wiring=wiring)
     if turns is not None:
@@ -282,9 +282,11 @@ def compile_graph(
         if best is None or _better(made, best, policy):
             best, chosen = made, placement
     scarce = best is None or best.schedule.region_bytes[SPILLS] > 0
-    if scarce and fixed is None and policy != "dataflow":
+    single = [p for p in tried if len(p.geometries) == 1]
+    turning = [p for p in tried if len(p.geometries) > 1] + (single[:TURNING] if scarce else [])
+    if turning and fixed is None and not unrolled:
         tell("looking for tasks that could take turns")
-        for placement in _turning(graph, target, tried[:TURNING], policy):
+        for placement in _turning(graph, target, turning, policy):
             schedule = schedule_graph(graph, target, placement)
             tell(f"predicting {_shapes(placement)}, in turns")
             made = _compiled(graph, target, schedule, throttled)
@@ -307,8 +309,6 @@ def _turning(
     axi_bytes = target.offchip_bytes_per_cycle
     ends: dict = {"inputs": graph.inputs, "outputs": graph.outputs, "axi_bytes": axi_bytes}
     for placement in placements:
-        if len(placement.geometries) > 1:
-            continue
         work = placed(graph, placement, axi_bytes)
 
         def fits(chosen: Turns, work: Work = work) -> bool:
@@ -318,7 +318,7 @@ def _turning(
                 return False
             return True
 
-        together = policy == "auto"
+        together = policy != "sequential"
         for chosen in turns(work, graph.inputs, graph.outputs, fits, together=together):
             yield replace(placement, turns=chosen)
 

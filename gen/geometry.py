@@ -11,7 +11,7 @@ from .lower import lower
 from .operation import Geometry, Operation
 from .target import Target
 
-__all__ = ["candidates", "word_bytes_for"]
+__all__ = ["WIDEST", "candidates", "word_bytes_for"]
 
 DEPTHS = {1: range(2, 33), 2: range(1, 33)}
 """By the bytes of an element. Of int16, a depth of one still reads two elements a cycle."""

@@ -7,13 +7,13 @@ producers have made the first rows that it reads, and ends after they do. The ex
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ortools.sat.python import cp_model
 
 from .cost import cycles
-from .geometry import word_bytes_for
+from .geometry import WIDEST, candidates, word_bytes_for
 from .graph import Graph
 from .lower import Lowered, lower
 from .operation import Geometry
@@ -34,12 +34,13 @@ class Costs:
     """Of each group of tasks on each geometry the cycles; and what must precede what.
 
     ``lag`` is the share of a producer's cycles after which its consumer may begin, ``tail`` that of
-    the consumer's after the producer has ended.
+    the consumer's after the producer has ended. With ``dense``, all tensors lie dense.
     """
 
     groups: tuple[tuple[str, ...], ...]
     cycles: Mapping[Geometry, tuple[int, ...]]
     edges: tuple[tuple[int, int, float, float], ...]
+    dense: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,44 @@ class Partition:
 
 
 def costs(graph: Graph, target: Target, most: int) -> Costs:
-    """The coarse model of ``graph`` on arrays of up to ``most`` multipliers."""
-    shapes = _shapes(graph.element_bytes, most)
-    tables: dict[Geometry, tuple[int, ...]] = {}
-    groups, edges = (), ()
+    """The coarse model of ``graph`` on arrays of up to ``most`` multipliers.
+
+    All arrays must fuse tasks and lay tensors out alike. Either every tensor lies dense; or
+    columns have operands of their own, on arrays with a lane for each, as most of these agree.
+    """
+    dense = _costs(graph, target, _shapes(graph.element_bytes, most), dense=True)
+    free = _costs(graph, target, _free_shapes(graph.element_bytes, most), dense=False)
+
+    def best(table: Costs) -> int:
+        return sum(map(min, zip(*table.cycles.values(), strict=True)))
+
+    return free if free.cycles and (not dense.cycles or best(free) < best(dense)) else dense
+
+
+def _costs(graph: Graph, target: Target, shapes: Sequence[Geometry], *, dense: bool) -> Costs:
+    """The model on those of ``shapes`` that agree how tasks are fused and tensors lie: of several
+    such sets, the one with the quickest array for every group."""
+    axi_bytes = target.offchip_bytes_per_cycle
+    tables: list[tuple[Lowered, Costs]] = []
     for geometry in shapes:
-        lowered = lower(graph, geometry, dense=True)
-        if not groups:
-            groups = tuple(groups_of(lowered))
-            edges = _edges(lowered, groups)
-        axi_bytes = target.offchip_bytes_per_cycle
+        lowered = lower(graph, geometry, dense=dense)
+        groups = tuple(groups_of(lowered))
         word_bytes = word_bytes_for(geometry, axi_bytes, lowered.operations)
-        tables[geometry] = tuple(
+        row = tuple(
             cycles([op for op in lowered.operations if op.tasks[0] in g], geometry, word_bytes)
             for g in groups
         )
-    return Costs(groups, tables, edges)
+        for n, (other, table) in enumerate(tables):
+            if table.groups == groups and other.views == lowered.views:
+                tables[n] = other, replace(table, cycles={**table.cycles, geometry: row})
+                break
+        else:
+            edges = _edges(lowered, groups)
+            tables.append((lowered, Costs(groups, {geometry: row}, edges, dense)))
+    if not tables:
+        return Costs((), {}, (), dense)
+    least = [sum(map(min, zip(*t.cycles.values(), strict=True))) for _, t in tables]
+    return tables[least.index(min(least))][1]
 
 
 def _shapes(element_bytes: int, most: int) -> list[Geometry]:
@@ -84,6 +107,16 @@ def _shapes(element_bytes: int, most: int) -> list[Geometry]:
     return found
 
 
+def _free_shapes(element_bytes: int, most: int) -> list[Geometry]:
+    """Arrays of one row with a lane for every column."""
+    return [
+        Geometry(1, cols, depth, cols, element_bytes)
+        for cols in COLUMNS
+        for depth in DEPTHS
+        if 4 <= depth <= most // cols and cols * element_bytes <= WIDEST
+    ]
+
+
 def _edges(
     lowered: Lowered, groups: Sequence[tuple[str, ...]]
 ) -> tuple[tuple[int, int, float, float], ...]:
@@ -93,7 +126,11 @@ def _edges(
     edges: dict[tuple[int, int], tuple[float, float]] = {}
     for op in lowered.operations:
         own, window = group_of[op.tasks[0]], op.window
-        reads = [(window.storage, min(1.0, window.lines / max(1, window.height)))]
+        lines, segments = window.lines, window.segments
+        if segments is not None and not segments.sums:
+            # A sweep is cut into bands, which follow those of its producer.
+            lines = segments.warm + 1
+        reads = [(window.storage, min(1.0, lines / max(1, window.height)))]
         if op.residual is not None:
             reads.append((op.residual.place.storage, 1.0))
         for storage, lag in reads:
@@ -194,13 +231,15 @@ def partition(table: Costs, budget: int, cores: int, *, apart: bool = False) -> 
         for task in table.groups[t]
     }
     bound = round(solver.best_objective_bound)
-    return Partition(Placement(chosen, core), round(solver.objective_value), bound)
+    placement = Placement(chosen, core, dense=table.dense)
+    return Partition(placement, round(solver.objective_value), bound)
 
 
 def bound(graph: Graph, target: Target) -> int:
     """The fewest cycles that any machine with a core for each group of tasks could take: each does
     a product per multiplier and cycle, and none waits longer than for what it reads."""
-    lowered = lower(graph, Geometry(1, 1, 2, 1, graph.element_bytes), dense=True)
+    _, geometry = candidates(graph, target, 1)[0]
+    lowered = lower(graph, geometry)
     groups = tuple(groups_of(lowered))
     macs = [sum(op.macs for op in lowered.operations if op.tasks[0] in g) for g in groups]
     most = target.multipliers

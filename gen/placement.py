@@ -19,12 +19,14 @@ __all__ = ["Placement", "groups_of", "placed"]
 @dataclass(frozen=True)
 class Placement:
     """Arrays, one per core, the core of each task that leads an operation, the products of those
-    whose weights are the circuit, and which operations take turns, if any do."""
+    whose weights are the circuit, and which operations take turns, if any do. With ``dense``, all
+    tensors lie dense."""
 
     geometries: tuple[Geometry, ...]
     core: Mapping[str, int]
     products: Mapping[str, Product] = field(default_factory=dict)
     turns: Turns | None = None
+    dense: bool = False
 
     @staticmethod
     def single(graph: Graph, geometry: Geometry) -> "Placement":
@@ -66,9 +68,8 @@ def placed(
     UserError
         If nothing is computed, or cores would fuse tasks or lay a tensor out in different ways.
     """
-    several = len(placement.geometries) > 1
     lowered = {
-        g: lower(graph, g, fuse=fuse, wiring=wiring, dense=several)
+        g: lower(graph, g, fuse=fuse, wiring=wiring, dense=placement.dense)
         for g in set(placement.geometries)
     }
     order = {task.name: i for i, task in enumerate(graph.tasks)}

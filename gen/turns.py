@@ -9,7 +9,7 @@ from .work import Work
 
 __all__ = ["Way", "turns", "ways"]
 
-MOST_BANDS = 128
+MOST_BANDS = 64
 MOST_SPLITS = 10
 """Places, of a run of tasks that can take turns, at which it is tried to end their turns."""
 
@@ -50,15 +50,20 @@ def _singles(work: Work, able: Sequence[bool]) -> list[tuple[int, int]]:
 
 def _splits(work: Work, able: Sequence[bool], *, together: bool) -> Iterator[_Split]:
     """Every operation for itself; or, if they may take turns ``together``, the first few of each
-    stretch of operations that can, or all of them."""
+    stretch of operations that can, or all of them. On several cores, all of each stretch."""
     singles = _singles(work, able)
-    yield _Split(tuple(singles))
+    several = len(work.sites) > 1
+    if not several:
+        yield _Split(tuple(singles))
     stretches: list[list[tuple[int, int]]] = []
     for run in singles:
         if stretches and stretches[-1][-1][1] == run[0]:
             stretches[-1].append(run)
         else:
             stretches.append([run])
+    if several:
+        yield _Split(tuple((stretch[0][0], stretch[-1][1]) for stretch in stretches))
+        return
     for stretch in stretches if together else ():
         ends = range(2, len(stretch) + 1)
         for count in ends[:: -max(1, -(-len(ends) // MOST_SPLITS))]:
@@ -140,7 +145,7 @@ def turns(
     *,
     together: bool,
 ) -> Iterator[Turns]:
-    """Turns that ``fits`` admits, each with as few bands as it does.
+    """Turns that ``fits`` admits, each with as few bands as it does; on several cores, or more.
 
     Tensors between those that take turns are off chip if they do not fit otherwise, the largest
     first.
@@ -154,10 +159,14 @@ def turns(
     for choices in ways(work, inputs, outputs, together=together):
         for way in choices:
             found = []
-            for ahead in (1, 0):
+            several = len(work.sites) > 1
+            for ahead in (1,) if several else (1, 0):
                 bands = _fewest(lambda n, way=way, ahead=ahead: fits(way.turns(n, ahead)))
                 if bands is not None:
-                    found.append(way.turns(bands, ahead))
+                    # Cores that wait for each other's first band rather have more of them.
+                    more = range(MOST_BANDS // bands if several else 1)
+                    finer = [bands << n for n in more if bands << n <= MOST_BANDS]
+                    found += [way.turns(count, ahead) for count in finer]
             yield from found
             if found:
                 break

@@ -52,6 +52,7 @@ class Work:
         if cores == 1:
             return {}
         result = dict.fromkeys(inputs, cores)
+        result |= {name: cores for name, ring in self.rings.items() if ring.back is not None}
         for op, core in self.operations:
             if result.setdefault(op.sink.storage, core) != core:
                 raise UserError(f"task '{op.tasks[0]}' must run on the core of what it joins")

@@ -250,4 +250,4 @@ def placement(graph: Graph, given: Placement, unrolled: tuple[Unrolled, ...]) ->
     geometries = (*(given.geometries[c] for c in kept), *(one.geometry for one in unrolled))
     core = {task: kept.index(given.core[task]) for task in left}
     core |= {one.task: len(kept) + i for i, one in enumerate(unrolled)}
-    return Placement(geometries, core, {one.task: one.product for one in unrolled})
+    return Placement(geometries, core, {one.task: one.product for one in unrolled}, dense=True)
