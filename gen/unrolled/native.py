@@ -28,14 +28,17 @@ def library(name: str) -> ctypes.CDLL:
     found = compiler()
     if found is None:
         raise UserError("the search for adder graphs needs a C++ compiler: install g++")
-    source = resources.files("gen.unrolled").joinpath(name).read_text()
+    package = resources.files("gen.unrolled")
+    files = [file for file in package.iterdir() if file.name.endswith((".h", ".cpp"))]
+    sources = {file.name: file.read_text() for file in files}
     version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
 
     def make(folder: Path) -> None:
-        command = [found, *_FLAGS, "-x", "c++", "-", "-o", str(folder / "library.so")]
-        done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+        with resources.as_file(package) as place:
+            command = [found, *_FLAGS, str(place / name), "-o", str(folder / "library.so")]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{found} refused {name}: {done.stderr[-2000:]}")
 
-    parts = {"source": source, "compiler": version.stdout, "flags": _FLAGS}
+    parts = {"name": name, "sources": sources, "compiler": version.stdout, "flags": _FLAGS}
     return ctypes.CDLL(str(cached(parts, make) / "library.so"))
