@@ -12,6 +12,31 @@ module intarsia_row #(
   input [WIDTH_C-1:0] c,
   output [WIDTH-1:0] y
 );
+`ifdef INTARSIA_XILINX
+  // Operand of `size` bits in `bits`, with its sign, shift and negation.
+  function automatic integer value(input integer bits, size, shift, is_signed, negated);
+    begin
+      value = bits & ((1 << size) - 1);
+      if (is_signed != 0 && ((value >> (size - 1)) & 1) != 0) value = value - (1 << size);
+      value = value * (1 << shift);
+      if (negated != 0) value = -value;
+    end
+  endfunction
+
+  // One bit of the row, for all values of up to six bits of operands.
+  function automatic [63:0] entries(input integer place);
+    integer k, sum;
+    begin
+      for (k = 0; k < 64; k = k + 1) begin
+        sum = value(k, WIDTH_A, SHIFT_A, SIGNED_A, NEGATED_A);
+        if (COUNT > 1) sum = sum + value(k >> WIDTH_A, WIDTH_B, SHIFT_B, SIGNED_B, NEGATED_B);
+        if (COUNT > 2) sum = sum + value(k >> (WIDTH_A + WIDTH_B), WIDTH_C, SHIFT_C, SIGNED_C, NEGATED_C);
+        entries[k] = (sum >>> place) & 1;
+      end
+    end
+  endfunction
+
+`endif
   // Extended to the row's width by the assignment, as signed or not.
   wire [WIDTH-1:0] wide_a, wide_b, wide_c;
   generate
@@ -41,6 +66,16 @@ module intarsia_row #(
       wire [WIDTH-1:BASE] q = wide_b[WIDTH-1:BASE];
       wire [WIDTH-1:BASE] r = wide_c[WIDTH-1:BASE];
 `ifdef INTARSIA_XILINX
+      // What six bits decide is tables without a carry, which mappers join to those around them.
+      localparam BITS = WIDTH_A + (COUNT > 1 ? WIDTH_B : 0) + (COUNT > 2 ? WIDTH_C : 0);
+      if (BITS <= 6) begin : packed_row
+        wire [5:0] index = COUNT > 2 ? {c, b, a} : COUNT > 1 ? {b, a} : a;
+        genvar j;
+        for (j = BASE; j < WIDTH; j = j + 1) begin : tables
+          localparam [63:0] TABLE = entries(j);
+          assign y[j] = TABLE[index];
+        end
+      end else begin : carried
       localparam NEGATIVES = NEGATED_A + (COUNT > 1 ? NEGATED_B : 0) + (COUNT > 2 ? NEGATED_C : 0);
       localparam THREE = COUNT > 2 || NEGATIVES > 1;
       // A negated operand is its complement and 1. No carry is a constant, since mappers then put
@@ -100,6 +135,7 @@ module intarsia_row #(
         end
       end
       assign y[WIDTH-1:BASE] = result[CELLS-1:0];
+      end
 `else
       wire [WIDTH-1:BASE] two = COUNT < 2 ? (NEGATED_A ? -p : p)
                               : NEGATED_A ? (NEGATED_B ? -p - q : q - p) : (NEGATED_B ? p - q : p + q);

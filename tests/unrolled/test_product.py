@@ -56,6 +56,16 @@ def test_product_modulo():
     assert (simulated(ConstantProduct(graph), x) == (x @ matrix) % 16).all()
 
 
+def test_narrow_rows_are_tables():
+    inputs = [(0, 1), (-2, 1), (0, 3), (-1, 0)] * 3
+    matrix = sparse(12, 11, -2, 1, 0.2, 9)
+    graph = search(matrix, inputs, rounds=200)
+    widths = [graph.shapes[o.value].width for row in graph.rows for o in row.operands]
+    assert min(widths) == 1
+    x = vectors(inputs, 500, 10)
+    assert (simulated(ConstantProduct(graph), x, xilinx=True) == x @ matrix).all()
+
+
 def test_product_of_primitives():
     matrix, inputs = sparse(12, 9, -128, 127, 0.4, 7), [(-128, 127), (0, 255), (0, 1)] * 4
     graph = search(matrix, inputs, rounds=200)
