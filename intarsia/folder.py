@@ -10,6 +10,7 @@ from gen import serial
 from gen.errors import UserError
 from gen.graph import Graph
 from gen.machine import wrapped
+from gen.operation import Geometry
 from gen.registers import c_header
 from gen.schedule import Schedule
 from gen.target import Target
@@ -95,12 +96,18 @@ def _fill(design: "Design", source: str, partial: Path, folder: Path) -> None:
         name=design.graph.name,
         cycles=design.prediction.cycles,
         multipliers=sum(g.multipliers for g in cores),
-        arrays=", ".join(f"{g.rows} x {g.cols} x {g.depth} ({g.lanes} lanes)" for g in cores),
+        arrays=", ".join(map(_array, cores)),
         onchip=design.schedule.onchip_bytes,
         memory=design.target.memory.upper(),
         folder=folder,
     )
     (partial / "README.txt").write_text(about, encoding="utf-8")
+
+
+def _array(g: Geometry) -> str:
+    """A core in a few words."""
+    kind = "unrolled, words of" if g.unrolled else f"{g.rows} x {g.cols} x"
+    return f"{kind} {g.depth} ({g.lanes} lanes)"
 
 
 def _words(design: "Design") -> dict[str, Any]:
