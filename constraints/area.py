@@ -17,7 +17,7 @@ __all__ = ["MAPPED", "Area", "fit", "modules", "synthesis", "yosys"]
 MAPPED = "mapped.json"
 """The netlist that Yosys writes."""
 
-_LUTS = {"INV": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4, "SRL16E": 1, "SRLC32E": 1}
+_LUTS = {"INV": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4, "SRL16E": 1, "SRLC32E": 1, "LUT6_2": 1}
 _BLOCKS = {"RAMB18E1": 1, "RAMB36E1": 2, "RAMB18E2": 1, "RAMB36E2": 2, "DP16KD": 2}
 _FLIP_FLOPS = re.compile(r"FD[RSCP]E$|TRELLIS_FF$")
 _MULTIPLIERS = ("DSP48E1", "DSP48E2", "MULT18X18D")
@@ -87,14 +87,19 @@ def synthesis(
 
     The step writes ``cells.json``, and the netlist :data:`MAPPED` if wanted.
     """
-    command = f"{FAMILIES[family].synth} -top {top}"
+    command, define = f"{FAMILIES[family].synth} -top {top}", ""
     if family.startswith("xc"):
         command += " -noiopad -flatten"
+        define = "-DINTARSIA_XILINX "  # rows of unrolled products as primitives
     outputs = ("cells.json",)
     if netlist:
         command += f" -json {MAPPED}"
         outputs += (MAPPED,)
-    lines = [f"read_verilog -sv {' '.join(sources)}", command, "tee -q -o cells.json stat -json"]
+    lines = [
+        f"read_verilog {define}-sv {' '.join(sources)}",
+        command,
+        "tee -q -o cells.json stat -json",
+    ]
     step = Step("synthesis", yosys("synth.ys"), (*sources, "synth.ys"), outputs, _passes())
     return "\n".join(lines) + "\n", step
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from constraints.area import Area, fit
@@ -11,7 +12,10 @@ from constraints.nextpnr import device, result
 from constraints.pins import clock_hz, lpf, pins, xdc
 from constraints.steps import Step
 from constraints.synth import area_of
+from gen.emit import TOP, component_verilog
 from gen.errors import UserError
+from gen.unrolled.search import search
+from rtl.unrolled.product import ConstantProduct, row_source
 
 SMALL = """
 module accelerator (input clk, input [7:0] a, b, input [5:0] addr, input we, output reg [15:0] y,
@@ -117,3 +121,11 @@ def test_a_board_without_a_uart_says_what_it_has():
 
 def test_a_step_names_its_log():
     assert Step("route-3", ("x",), (), ()).log == "route-3.log"
+
+
+def test_rows_of_unrolled_products_take_what_the_area_model_says(tmp_path):
+    matrix = np.random.default_rng(3).integers(-90, 90, (6, 4))
+    graph = search(matrix, [(-128, 127)] * 6)
+    source = component_verilog(ConstantProduct(graph), TOP, complete=False) + row_source()
+    outcome = area_of(source, "xcup", tmp_path, lambda words: None)
+    assert outcome.area.luts == graph.area > 0
