@@ -25,6 +25,9 @@ __all__ = ["Costs", "Partition", "bound", "costs", "partition"]
 SECONDS = 4.0
 """Deterministic time of the solver for one number of cores, in its own unit."""
 
+ENOUGH = 16
+"""Geometries to divide a budget among cores."""
+
 COLUMNS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 30, 32, 36, 40, 48, 56, 64)
 DEPTHS = (1, 2, 3, 4, 6, 8, 9, 12, 16, 32)
 
@@ -56,16 +59,13 @@ class Partition:
 def costs(graph: Graph, target: Target, most: int) -> Costs:
     """The coarse model of ``graph`` on arrays of up to ``most`` multipliers.
 
-    All arrays must fuse tasks and lay tensors out alike. Either every tensor lies dense; or
-    columns have operands of their own, on arrays with a lane for each, as most of these agree.
+    All arrays must fuse tasks and lay tensors out alike: as arrays do whose columns have operands
+    of their own, or if too few of these agree, with every tensor dense.
     """
-    dense = _costs(graph, target, _shapes(graph.element_bytes, most), dense=True)
     free = _costs(graph, target, _free_shapes(graph.element_bytes, most), dense=False)
-
-    def best(table: Costs) -> int:
-        return sum(map(min, zip(*table.cycles.values(), strict=True)))
-
-    return free if free.cycles and (not dense.cycles or best(free) < best(dense)) else dense
+    if len(free.cycles) >= ENOUGH:
+        return free
+    return _costs(graph, target, _shapes(graph.element_bytes, most), dense=True)
 
 
 def _costs(graph: Graph, target: Target, shapes: Sequence[Geometry], *, dense: bool) -> Costs:

@@ -166,7 +166,7 @@ def turns(
                     # Cores that wait for each other's first band rather have more of them.
                     more = range(MOST_BANDS // bands if several else 1)
                     finer = [bands << n for n in more if bands << n <= MOST_BANDS]
-                    found += [way.turns(count, ahead) for count in finer]
+                    found += dict.fromkeys(way.turns(count, ahead) for count in finer)
             yield from found
             if found:
                 break

@@ -1,9 +1,9 @@
 """``intarsia bench intar``: InTAR's kernels and MobileNet under the three policies, in RTL."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from statistics import median
 from typing import Any
 
@@ -20,14 +20,23 @@ from rtl.config import numbered
 
 from .design import Design, compile
 
-__all__ = ["POINTS", "bench"]
+__all__ = ["MULTIPLIERS", "POINTS", "POINT_B", "among", "bench"]
 
 Row = dict[str, Any]
 
 MULTIPLIERS = {"attention": 32, "ffn": 32, "cnn": 432, "vae": 144, "gating": 96, "mobilenet": 144}
 
-POINTS = {"A": Target(onchip_bytes=4 << 20, offchip_bytes_per_cycle=64)}
-"""Budgets of memory: A has what every kernel needs."""
+POINT_A = Target(onchip_bytes=4 << 20, offchip_bytes_per_cycle=64)
+"""Memory for every kernel."""
+
+POINT_B = {
+    "cnn": Target(onchip_bytes=64 << 10, offchip_bytes_per_cycle=16),
+    "vae": Target(onchip_bytes=8 << 10, offchip_bytes_per_cycle=4),
+    "mobilenet": Target(onchip_bytes=320 << 10, offchip_bytes_per_cycle=4),
+}
+"""Memory and bandwidth so scarce that it matters how tasks run."""
+
+POINTS = {"A": dict.fromkeys(MULTIPLIERS, POINT_A), "B": POINT_B}
 
 
 def _roofline(design: Design) -> int:
@@ -76,7 +85,7 @@ def _reconfiguration(schedule: Schedule, prediction: Prediction) -> dict[str, An
 
 def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], None]) -> Row:
     graph: Graph = kernel.graph
-    target = replace(POINTS[point], multipliers=MULTIPLIERS[name])
+    target = replace(POINTS[point][name], multipliers=MULTIPLIERS[name])
     started = time.perf_counter()
     design: Design = compile(graph, target, policy=policy, progress=tell)
     source = design.verilog
@@ -118,11 +127,19 @@ def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], 
     }
 
 
+def among(option: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise :class:`UserError` if an option names what there is not."""
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise UserError(f"--{option} must be one of {', '.join(known)}, not '{unknown[0]}'")
+
+
 def bench(
     *,
     full: bool,
     kernels: Sequence[str] = (),
     policies: Sequence[str] = (),
+    points: Sequence[str] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Row]:
     """A row for each kernel and policy; every output value is compared with golden. The row of a
@@ -134,28 +151,28 @@ def bench(
     ----------
     full
         The published shapes; otherwise small ones.
-    kernels, policies
-        Which; all by default.
+    kernels, policies, points
+        Which; all by default, points of the full shapes only.
 
     Raises
     ------
     UserError
         If there is no such kernel or policy.
     """
-    for given, known, what in ((kernels, KERNELS, "kernel"), (policies, POLICIES, "policy")):
-        unknown = [name for name in given if name not in known]
-        if unknown:
-            raise UserError(f"--{what} must be one of {', '.join(known)}, not '{unknown[0]}'")
+    among("kernel", kernels, KERNELS)
+    among("policy", policies, POLICIES)
+    among("point", points, POINTS)
     tell = progress or (lambda words: None)
     for name in kernels or tuple(MULTIPLIERS):
         tell(f"{name}: data")
         kernel = KERNELS[name](scale="full" if full else "small", seed=1)
-        for policy in policies or POLICIES:
+        own = [point for point in points or (POINTS if full else "A") if name in POINTS[point]]
+        for point, policy in product(own, policies or POLICIES):
 
-            def told(words: str, about: str = f"{name}, {policy}") -> None:
+            def told(words: str, about: str = f"{name}, {point}, {policy}") -> None:
                 tell(f"{about}: {words}")
 
             try:
-                yield _row(name, policy, "A", kernel, told)
+                yield _row(name, policy, point, kernel, told)
             except UserError as error:
-                yield {"kernel": name, "policy": policy, "point": "A", "refused": str(error)}
+                yield {"kernel": name, "policy": policy, "point": point, "refused": str(error)}

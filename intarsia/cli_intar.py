@@ -11,8 +11,8 @@ from gen.errors import UserError
 __all__ = ["intar"]
 
 SHOWN = (
-    *("kernel", "policy", "multipliers", "multipliers_other", "bound_cycles", "predicted_cycles"),
-    *("cycles", "efficiency", "onchip_bytes", "mismatches"),
+    *("kernel", "point", "policy", "multipliers", "multipliers_other", "bound_cycles"),
+    *("predicted_cycles", "cycles", "efficiency", "onchip_bytes", "mismatches"),
 )
 
 
@@ -20,6 +20,8 @@ SHOWN = (
 @click.option("--full", is_flag=True, help="The published shapes, which take hours in RTL.")
 @click.option("--kernel", "kernels", multiple=True, help="attention, ffn, cnn, vae, gating, ...")
 @click.option("--policy", "policies", multiple=True, help="sequential, dataflow, auto.")
+@click.option("--point", "points", multiple=True, help="A: ample memory; B: scarce.")
+@click.option("--map", "mapped", is_flag=True, help="Predict over memory and bandwidth instead.")
 @click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
 @click.option("--plots", type=click.Path(), help="Draw each kernel's schedules into this folder.")
 @click.pass_context
@@ -28,6 +30,8 @@ def intar(
     full: bool,
     kernels: tuple[str, ...],
     policies: tuple[str, ...],
+    points: tuple[str, ...],
+    mapped: bool,
     json_path: str | None,
     plots: str | None,
 ) -> None:
@@ -36,30 +40,40 @@ def intar(
     \b
     Example:  intarsia bench intar --kernel ffn --full
               intarsia bench intar --json rows.json
+              intarsia bench intar --full --map --kernel cnn --plots pictures
     A file of rows grows with every design, so what is interrupted is not lost. Status 1 if an
     output differs.
     """
-    from .bench_intar import bench
+    from .bench_intar import POINT_B, bench
+    from .intar_map import draw, map_rows
     from .terminal import progress, say, show
 
     if json_path is not None and not Path(json_path).absolute().parent.is_dir():
         raise UserError(f"--json '{json_path}' lies in a folder that does not exist")
     rows: list[dict[str, Any]] = []
     with progress() as tell:
-        for row in bench(full=full, kernels=kernels, policies=policies, progress=tell):
+        source = bench(full=full, kernels=kernels, policies=policies, points=points, progress=tell)
+        if mapped:
+            source = map_rows(kernels or tuple(POINT_B), full=full, progress=tell)
+        for row in source:
             rows.append(row)
             if json_path is not None:
                 Path(json_path).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    if mapped:
+        for path in draw(rows, Path(plots)) if plots is not None else ():
+            say(f"wrote {path}")
+        _summary(rows)
+        return
     for row in rows:
         if "refused" in row:
-            say(f"{row['kernel']}, {row['policy']}: {row['refused']}")
+            say(f"{row['kernel']}, {row['point']}, {row['policy']}: {row['refused']}")
     rows = [row for row in rows if "refused" not in row]
-    headings = tuple(name if name in ("kernel", "policy") else f">{name}" for name in SHOWN)
+    headings = (*SHOWN[:3], *(f">{name}" for name in SHOWN[3:]))
     show("kernels in RTL", headings, [tuple(row[name] for name in SHOWN) for row in rows])
     for row in rows:
         gap = row["gap_cycles"]
         say(
-            f"{row['kernel']}, {row['policy']}: {' + '.join(row['cores'])}, "
+            f"{row['kernel']}, {row['point']}, {row['policy']}: {' + '.join(row['cores'])}, "
             f"{row['pattern_changes']} changes of pattern, gaps {gap['median']:g} (median) and "
             f"{gap['maximum']} (most) cycles"
         )
@@ -69,3 +83,19 @@ def intar(
         for path in plot(rows, Path(plots)):
             say(f"wrote {path}")
     context.exit(1 if any(row["mismatches"] for row in rows) else 0)
+
+
+def _summary(rows: list[dict[str, Any]]) -> None:
+    """Where ``auto`` gains most over each of the other policies."""
+    from .intar_map import speedups
+    from .terminal import say
+
+    for kernel in dict.fromkeys(row["kernel"] for row in rows):
+        for policy in ("sequential", "dataflow"):
+            gains = speedups(rows, kernel, policy)
+            if gains:
+                (share, width), most = max(gains.items(), key=lambda pair: pair[1])
+                say(
+                    f"{kernel}: auto up to {most:.2f} x as quick as {policy}, at 1/{share} of the "
+                    f"working set and {width} bytes per cycle"
+                )

@@ -16,7 +16,7 @@ SMALLEST_LABEL = 0.06
 
 
 def plot(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """A file per kernel: when each core's array works on which task.
+    """A file per kernel and point: when each core's array works on which task.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def plot(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for kernel in dict.fromkeys(row["kernel"] for row in rows):
-        own = [row for row in rows if row["kernel"] == kernel]
+    for kernel, point in dict.fromkeys((row["kernel"], row["point"]) for row in rows):
+        own = [row for row in rows if (row["kernel"], row["point"]) == (kernel, point)]
         lines = [len(row["cores"]) for row in own]
         height = sum(MARGIN + HEIGHT * count for count in lines)
         page = figure(10, height)
@@ -44,7 +44,7 @@ def plot(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
         for ax, row in zip(axes[:, 0], own, strict=True):
             _draw(ax, row, tasks, max(other["cycles"] for other in own))
         axes[-1, 0].set_xlabel("cycle")
-        path = folder / f"{kernel}.svg"
+        path = folder / f"{kernel}-{point}.svg"
         page.savefig(path, metadata={"Date": None})
         paths.append(path)
     return paths

@@ -1,0 +1,128 @@
+"""``intarsia bench intar --map``: where it pays to change how tasks run."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from examples.intar import KERNELS
+from gen.compile import compile_graph
+from gen.errors import UserError
+from gen.policy import POLICIES
+from gen.target import Target
+
+from .bench_intar import MULTIPLIERS, among
+from .figures import figure
+
+__all__ = ["draw", "map_rows", "speedups"]
+
+BANDWIDTHS = (4, 8, 16, 32, 64)
+"""Bytes per cycle."""
+
+SHARES = (16, 8, 4, 2, 1)
+"""Of the memory that holds every tensor at once, one part in so many."""
+
+PLENTY = 4 << 20
+
+
+def map_rows(
+    kernels: Sequence[str], *, full: bool, progress: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """For each kernel, bandwidth, on-chip memory and policy the predicted cycles, or why there are
+    none.
+
+    The memory is a share of what ``sequential`` takes where it may keep every tensor on chip.
+
+    Raises
+    ------
+    UserError
+        If there is no such kernel.
+    """
+    among("kernel", kernels, KERNELS)
+    for name in kernels:
+        graph = KERNELS[name](scale="full" if full else "small", seed=1).graph
+        plenty = Target(MULTIPLIERS[name], onchip_bytes=PLENTY, offchip_bytes_per_cycle=64)
+        progress(f"{name}: working set")
+        whole = compile_graph(graph, plenty).schedule.onchip_bytes
+        for share in SHARES:
+            for bandwidth in BANDWIDTHS:
+                target = replace(
+                    plenty, onchip_bytes=whole // share, offchip_bytes_per_cycle=bandwidth
+                )
+                for policy in POLICIES:
+                    progress(f"{name}, 1/{share} of {whole:,} bytes, {bandwidth} B, {policy}")
+                    row = {
+                        "kernel": name,
+                        "onchip_bytes": target.onchip_bytes,
+                        "share": share,
+                        "bandwidth": bandwidth,
+                        "policy": policy,
+                    }
+                    try:
+                        made = compile_graph(graph, target, policy=policy)
+                        yield row | {"predicted_cycles": made.prediction.cycles}
+                    except UserError as error:
+                        yield row | {"refused": str(error)}
+
+
+def speedups(
+    rows: Sequence[Mapping[str, Any]], kernel: str, policy: str
+) -> dict[tuple[int, int], float]:
+    """By share and bandwidth, the cycles of ``policy`` over those of ``auto``; none where either
+    refuses."""
+    cycles = {
+        (r["share"], r["bandwidth"], r["policy"]): r["predicted_cycles"]
+        for r in rows
+        if r["kernel"] == kernel and "refused" not in r
+    }
+    return {
+        (share, width): cycles[share, width, policy] / cycles[share, width, "auto"]
+        for share in SHARES
+        for width in BANDWIDTHS
+        if {(share, width, policy), (share, width, "auto")} <= cycles.keys()
+    }
+
+
+def draw(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
+    """A picture for each kernel: how much quicker ``auto`` is than each of the other policies.
+
+    Raises
+    ------
+    UserError
+        If Matplotlib is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kernel in dict.fromkeys(row["kernel"] for row in rows):
+        page = figure(11, 4.2)
+        axes = page.subplots(1, 2)
+        for ax, policy, published in zip(axes, ("sequential", "dataflow"), (7.1, 1.8), strict=True):
+            _panel(ax, speedups(rows, kernel, policy))
+            ax.set_title(f"{kernel}: auto over {policy} (InTAR publishes {published} x)")
+        path = folder / f"map-{kernel}.svg"
+        page.savefig(path, metadata={"Date": None})
+        paths.append(path)
+    return paths
+
+
+def _panel(ax: Any, found: Mapping[tuple[int, int], float]) -> None:
+    """A cell for each point, the darker the greater the gain; empty where a policy refuses."""
+    for (share, width), gain in found.items():
+        x, y = BANDWIDTHS.index(width), SHARES.index(share)
+        shade = min(1.0, 0.08 + (gain - 1) / 6)
+        ax.add_patch(_cell(x, y, shade))
+        ax.text(
+            x, y, f"{gain:.2f}", ha="center", va="center", color="white" if shade > 0.6 else "black"
+        )
+    ax.set_xlim(-0.5, len(BANDWIDTHS) - 0.5)
+    ax.set_ylim(-0.5, len(SHARES) - 0.5)
+    ax.set_xticks(range(len(BANDWIDTHS)), [str(n) for n in BANDWIDTHS])
+    ax.set_yticks(range(len(SHARES)), [f"1/{n}" if n > 1 else "all" for n in SHARES])
+    ax.set_xlabel("off-chip bytes per cycle")
+    ax.set_ylabel("on-chip memory, of the working set")
+
+
+def _cell(x: int, y: int, shade: float) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.5, y - 0.5), 1, 1, color=(0.05, 0.35, 0.6), alpha=shade, linewidth=0)
