@@ -37,8 +37,11 @@ def count(verilog: str) -> Multipliers:
     commands = [
         "read_verilog -sv design.v",
         f"hierarchy -check -top {TOP}",
+        # Only modules that multiply are worth simplifying; others hold memories and large choices.
+        "select t:$mul %m",
         "proc -norom",
         "opt",
+        "select -clear",
         "tee -q -o stat.json stat -json",
     ]
     with tempfile.TemporaryDirectory(prefix="intarsia-") as name:
