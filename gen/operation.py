@@ -42,6 +42,10 @@ class Geometry:
     def groups(self) -> int:
         return self.cols // self.lanes
 
+    def weight_word_bytes(self, weight_bits: int) -> int:
+        """Of the weights that the array takes at once; none where they are the circuit."""
+        return 0 if self.unrolled else self.cols * self.depth * (weight_bits // 8)
+
     @property
     def limits(self) -> tuple[int, int]:
         """Smallest and largest value of an element."""

@@ -132,10 +132,8 @@ class CorePlan:
 
     @property
     def word_bytes(self) -> int:
-        """Of a weight word; none where weights are the circuit."""
-        if self.geometry.unrolled:
-            return 0
-        return self.geometry.cols * self.geometry.depth * (self.weight_bits // 8)
+        """Of a weight word."""
+        return self.geometry.weight_word_bytes(self.weight_bits)
 
     @property
     def weight_bytes(self) -> int:

@@ -10,6 +10,8 @@ from .work import Work
 __all__ = ["Way", "turns", "ways"]
 
 MOST_BANDS = 64
+"""More of them cost more at their edges than they save."""
+
 MOST_SPLITS = 10
 """Places, of a run of tasks that can take turns, at which it is tried to end their turns."""
 
@@ -121,8 +123,8 @@ def ways(
     for split in _splits(work, able, together=together):
         crossing = _crossing(work, split, able)
         found = []
-        for count in range(len(crossing) + 1):
-            away = frozenset(crossing[:count])
+        for largest in range(len(crossing) + 1):
+            away = frozenset(crossing[:largest])
             runs = (run for run in split.runs if _gains(work, run, away | ends))
             found.append(Way(work, tuple(runs), away))
         yield found
@@ -164,9 +166,9 @@ def turns(
                 bands = _fewest(lambda n, way=way, ahead=ahead: fits(way.turns(n, ahead)))
                 if bands is not None:
                     # Cores that wait for each other's first band rather have more of them.
-                    more = range(MOST_BANDS // bands if several else 1)
-                    finer = [bands << n for n in more if bands << n <= MOST_BANDS]
-                    found += dict.fromkeys(way.turns(count, ahead) for count in finer)
+                    doublings = (MOST_BANDS // bands).bit_length() if several else 1
+                    finer = (way.turns(bands << n, ahead) for n in range(doublings))
+                    found += dict.fromkeys(finer)
             yield from found
             if found:
                 break
