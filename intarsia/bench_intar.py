@@ -51,6 +51,25 @@ def _roofline(design: Design) -> int:
     return max(work, -(-moved // target.offchip_bytes_per_cycle))
 
 
+def _bound(design: Design, policy: str) -> int:
+    """What a policy alone sets as a limit: of tasks one after the other, that each tensor between
+    two of them that is larger than the on-chip memory passes the channel twice."""
+    graph, target = design.graph, design.target
+    if policy == "dataflow":
+        return bound(graph, target)
+    if policy == "auto":
+        return 0
+    ends = {*graph.inputs, *graph.outputs}
+    sizes = {
+        life.storage: life.extent
+        for life in design.schedule.lifetimes
+        if life.storage not in ends and (life.ring is None or life.ring.back is None)
+    }
+    moved = sum(graph.tensors[name].bytes for name in ends)
+    moved += 2 * sum(size for size in sizes.values() if size > target.onchip_bytes)
+    return -(-moved // target.offchip_bytes_per_cycle)
+
+
 def _cores(schedule: Schedule, prediction: Prediction) -> list[list[tuple[Phase, Span]]]:
     """Per core its phases, and when its array works on each."""
     spans = {(span.unit, span.index): span for span in prediction.spans}
@@ -95,7 +114,7 @@ def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], 
     cells = count(source)
     run, schedule = simulation.runs[0], design.schedule
     limit = _roofline(design)
-    best = bound(graph, target) if policy == "dataflow" else limit
+    best = _bound(design, policy)
     return {
         "kernel": name,
         "policy": policy,
