@@ -15,8 +15,10 @@ import numpy as np
 
 from rtl.array import Array
 from rtl.config import CONSTANTS, CORE_UNITS, TENSORS, Config, fetchers, numbered
+from rtl.core import STEP_LATENCY, Core
 from rtl.crossbar import Crossbar
 from rtl.epilogue import Epilogue
+from rtl.gather import Gather
 from rtl.packer import Packer
 from rtl.unrolled.layer import UnrolledArray
 
@@ -27,11 +29,18 @@ from .traffic import FIRST_WORD, LATER, Channel
 
 __all__ = ["Prediction", "Span", "predict"]
 
-AHEAD = Crossbar.READ_LATENCY + 1 + Packer.LATENCY + 1
+_PACKED = Crossbar.READ_LATENCY + 1 + Packer.LATENCY
+
+AHEAD = _PACKED + Core.LATE
 """Cycles from a beat's request to the step that uses a word which it completes."""
 
-SEGMENT_AHEAD = AHEAD + 1
+SEGMENT_AHEAD = _PACKED + 2
 """Cycles from the request of a segment's last beat to its first step: its tag passes a queue."""
+
+
+FREED = STEP_LATENCY + Packer.ROOM_LATENCY + Gather.TOKEN_LATENCY - 1
+"""Cycles from the release of a tile's words to the request of a beat that needs their room, beyond
+those that the release itself takes."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class _Rows:
         if cycle is None:
             cycle = self.progress(count)
             if cycle < LATER:
+                cycle += Gather.TOKEN_LATENCY
                 self.known[count] = cycle
         return cycle
 
@@ -117,7 +127,8 @@ class _Core:
         self.claimed = 0
         self.released: deque[tuple[int, int]] = deque()
         self.latency = Epilogue.latency(config)
-        self.drain = (UnrolledArray if config.product_words else Array).latency(config)
+        array = UnrolledArray if config.product_words else Array
+        self.drain = STEP_LATENCY + array.latency(config)
         self.window = config.window // config.element_bytes
 
     def progress(self) -> int:
@@ -142,7 +153,7 @@ class _Core:
             (model.stored_at, tokens.stored),
             (model.gathered_at, tokens.gathered),
         )
-        return max(
+        return Epilogue.OPEN_LATENCY + max(
             self.epilogue_free,
             model.channels[TENSORS].known_sent_at(tokens.sent),
             *(at(core, n) for at, counts in counters for core, n in enumerate(counts)),
@@ -179,6 +190,8 @@ class _Core:
 
     def _phase(self, index: int, phase: Phase) -> _Steps:
         op = phase.operation
+        self.core_free += Core.WORD_LATENCY
+        self.next_beat += Gather.WORD_LATENCY
         per_row = None
         if op.softmax is not None:
             per_row = op.softmax[0] * groups_per_pixel(op, self.geometry)
@@ -187,7 +200,7 @@ class _Core:
         first_beat, first_step = yield from steps(phase, results)
         self.gather_ends.append(self.next_beat - 1)
         ends = self.stored[-1]
-        softmax_free = ends + 2 if per_row is not None else 0
+        softmax_free = ends + 2 - Epilogue.STORE_LATENCY if per_row is not None else 0
         self.epilogue_free = max(self.taken[-1] + self.latency + 2, softmax_free)
         spans = ((first_beat, self.next_beat - 1), (first_step, self.last_step))
         for unit, span in zip(CORE_UNITS, (*spans, (results.first or 0, ends)), strict=True):
@@ -207,7 +220,7 @@ class _Core:
         tiles, passes, pixels = op.tiles(g), op.passes(g), window.pixel_count
         first_beat = first_step = None
         started = yield from _known(partial(self.model.stored_at, self.index, phase.gather.start))
-        beat = max(self.next_beat, started)
+        beat = max(self.next_beat, started + Gather.TOKEN_LATENCY)
         # All passes of each tile; or every tile, read again, in each pass.
         rounds = [(tile, range(passes)) for tile in range(tiles)]
         if op.stationary:
@@ -242,7 +255,7 @@ class _Core:
                     results.begins = yield from _known(partial(self._opens, phase))
                 self._ends(last, burst, results)
             total = (self.released[-1][0] if self.released else self.claimed - words) + words
-            self.released.append((total, self.last_step + 1 + g.rows))
+            self.released.append((total, self.last_step + 1 + g.rows + FREED))
         self.next_beat = beat
         return first_beat or 0, first_step or 0
 
@@ -255,7 +268,7 @@ class _Core:
         reach = config.reach // config.element_bytes
         beats = window.taps * -(-window.run // reach)
         started = yield from _known(partial(self.model.stored_at, self.index, phase.gather.start))
-        beat = max(self.next_beat, started)
+        beat = max(self.next_beat, started + Gather.TOKEN_LATENCY)
         first_beat = first_step = None
         step = self.core_free
         steps = len(segments.patterns)
@@ -302,7 +315,7 @@ class _Core:
                     self._ends(step - 1, 1, results)
                     step = self.core_free
                 freed = (self.released[-1][0] if self.released else self.claimed - 1) + 1
-                self.released.append((freed, step + 1))
+                self.released.append((freed, step + 1 + FREED))
         self.next_beat, self.core_free = beat, step
         return first_beat or 0, first_step or 0
 
@@ -310,9 +323,9 @@ class _Core:
         """A pass's last step, not before ``last``, and what becomes of its results."""
         config = self.config
         last = max(last, self.last_step + self.last_burst)
-        held = len(self.taken) + burst - config.results
+        held = len(self.taken) + config.rows * config.groups - config.results
         if held > 0:
-            last = max(last, self.taken[held - 1] + 1)
+            last = max(last, self.taken[held - 1] + 1 + Core.CREDIT_LATE)
         self.core_free, self.last_step, self.last_burst = last + 1, last, burst
         self.pass_ends.append(last)
         push = last + self.drain + Epilogue.QUEUE_LATENCY
@@ -330,10 +343,10 @@ class _Core:
             results.in_row += 1
             if results.in_row == results.per_row:
                 results.in_row = 0
-                done = take + self.latency + Epilogue.softmax_latency(config, results.per_row)
+                ends = take + self.latency + Epilogue.softmax_latency(config, results.per_row)
                 behind = range(results.per_row - 1, -1, -1)
-                self.stored += [done - k * config.lanes for k in behind]
-                results.begins = done + 1
+                self.stored += [ends - k * config.lanes for k in behind]
+                results.begins = ends - Epilogue.STORE_LATENCY + 1
 
     def _waiting(
         self, phase: Phase, first: int, count: int, beat: int, rows: _Rows, line_beats: int
@@ -386,7 +399,7 @@ class _Model:
 
     def passed_at(self, core: int, count: int) -> int:
         of = self.cores[core]
-        return _reached(of.pass_ends, count, of.config.groups + 1)
+        return _reached(of.pass_ends, count, of.config.groups + 1 + STEP_LATENCY)
 
     def free_at(self, buffer: int, cycle: int) -> int:
         """First cycle from ``cycle`` on in which the gather unit does not read the copy of the

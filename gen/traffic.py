@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rtl.axi import PAGE
+from rtl.bursts import Bursts
 from rtl.crossbar import Crossbar
 from rtl.epilogue import Epilogue
 from rtl.send import Send
@@ -69,6 +70,8 @@ class _Writes:
         asked = max(self.asked, self.progress.stored_at(plan.producer, plan.stored))
         if asked == LATER:
             return LATER
+        if not self.beat:
+            asked += Send.GRANT_LATENCY
         if len(self.taken) == Send.QUEUE:
             asked = max(asked, self.taken[0] + 1)
         return self.progress.free_at(plan.buffer, asked) + WRITE_AHEAD
@@ -116,6 +119,7 @@ class _Reads:
         if self.transfer and not self.burst:
             page = PAGE // self.beat_bytes
             self.burst = min(self.transfer, MOST_BEATS, page - self.place % page)
+            self.request += Bursts.LATENCY
             if len(self.open) == MEMORY_OUTSTANDING:
                 self.request = max(self.request, self.open.popleft() + 1)
             self.first = self.request + MEMORY_LATENCY - 1

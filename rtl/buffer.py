@@ -26,7 +26,7 @@ class Buffer(wiring.Component):
     -------
     read_address, read_data : byte address, two words
     write_enable, write_address, write_count, write_data : up to ``word_bytes`` bytes from any
-        byte address on; visible to reads addressed from the next cycle on
+        byte address on; visible to reads addressed :attr:`WRITE_LATENCY` cycles later
     """
 
     read_address: Signal
@@ -37,6 +37,7 @@ class Buffer(wiring.Component):
     write_data: Signal
 
     LATENCY = 2
+    WRITE_LATENCY = 2
 
     def __init__(self, words: int, *, word_bytes: int):
         if words < 2 or words % 2:
@@ -89,12 +90,16 @@ class Buffer(wiring.Component):
             ahead_read = read_index[0] if bank == 0 else 0
             ahead_write = odd_write if bank == 0 else 0
             upper = odd_write ^ bank
-            m.d.comb += [
-                read.addr.eq((read_index[1:] + ahead_read)[:bits]),
-                write.addr.eq((write_index[1:] + ahead_write)[:bits]),
-                write.data.eq(Mux(upper, spread[word:], spread[:word])),
-                write.en.eq(Mux(upper, mask[size:], mask[:size])),
-            ]
+            m.d.comb += read.addr.eq((read_index[1:] + ahead_read)[:bits])
+            late = {
+                "address": (write.addr, (write_index[1:] + ahead_write)[:bits]),
+                "data": (write.data, Mux(upper, spread[word:], spread[:word])),
+                "enable": (write.en, Mux(upper, mask[size:], mask[:size])),
+            }
+            for name, (port, value) in late.items():
+                later = Signal.like(port, name=f"write_{name}_{bank}", reset_less=name != "enable")
+                m.d.sync += later.eq(value)
+                m.d.comb += port.eq(later)
             output = Signal(word, name=f"output_{bank}", reset_less=True)
             m.d.sync += output.eq(read.data)
             outputs.append(output)

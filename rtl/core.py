@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
+from .counted import counted
 from .gather import tag_layout
 from .words import Fields
 
-__all__ = ["Core", "step_layout"]
+__all__ = ["STEP_LATENCY", "Core", "step_layout"]
+
+STEP_LATENCY = 1
+"""Cycles from a step's decision to the array."""
 
 
 def step_layout(config: Config) -> data.StructLayout:
@@ -37,8 +41,6 @@ def step_layout(config: Config) -> data.StructLayout:
 class _Step:
     """The signals that say which step comes next, and whether it is one."""
 
-    k: Signal
-    base: Signal
     first: Signal
     last: Signal
     there: Signal
@@ -59,12 +61,15 @@ class Core(wiring.Component):
     word with ``segments`` does the latter, and takes a step per pattern from each segment as its
     tag says.
 
-    One step per cycle, none lost between passes, tiles or words.
+    One step per cycle, none lost between passes or tiles; a word's first step comes
+    :attr:`WORD_LATENCY` cycles after the word. Patch words are seen :attr:`LATE` cycles after they
+    are written, and results that are taken count :attr:`CREDIT_LATE` cycles later, so that little
+    is left to decide in the cycle of a step.
 
     Members
     -------
     i : stream of words
-    step, valid : the step that issues in this cycle
+    step, valid : the step that was decided :data:`STEP_LATENCY` cycles before
     push : the segment at ``step.patch`` is the newest from now on
     written, released : ring positions of the patch ring, modulo twice its size
     tag_enable, tag : a segment is written, where there are patterns
@@ -86,6 +91,10 @@ class Core(wiring.Component):
     passed: Signal
     clear: Signal
     hold: Signal
+
+    WORD_LATENCY = 1
+    LATE = 1
+    CREDIT_LATE = 1
 
     def __init__(self, config: Config, fields: Fields):
         self._config, self._fields = config, fields
@@ -115,17 +124,44 @@ class Core(wiring.Component):
         config = self._config
         w = self._fields.view(self.i.payload)
         pointer = len(self.written)
-        k = Signal(max(len(w.words), len(w.patterns)))
-        n = Signal(16)
-        tile = Signal(20)
-        base = Signal(pointer)
         offset = Signal(bits_for(config.weight_words))
         pass_offset = Signal(bits_for(config.weight_words))
-        need = Signal(config.token_bits)
-        position = Signal(pointer)
-        final_pass, final_tile = n == w.passes, tile == w.tiles
         first, last = Signal(), Signal()
-        m.d.comb += [first.eq(k == 0), last.eq(k == w.words)]
+        there, issues, weight = Signal(), Signal(init=1), Signal.like(offset)
+        begun, go, ends, ends_pass, ends_passes, ends_word = (Signal() for _ in range(6))
+        ends_tiles, wraps = Signal(), Signal()
+        final_pass = counted(m, w.passes, begun, ends_pass, ends_passes, "pass")
+        final_tile = counted(
+            m, w.tiles, begun, ends & (w.stationary | final_pass), ends_tiles, "tile"
+        )
+        # Weights of a pass follow those of the one before, or begin again where their ring does.
+        turns = counted(m, w.around, begun, ends_pass, wraps, "turn")
+        m.d.comb += [
+            ends_pass.eq(ends & (final_tile | ~w.stationary)),
+            ends_passes.eq(ends_pass & final_pass),
+            ends_word.eq(ends & final_pass & final_tile),
+            ends_tiles.eq(ends_word | (ends_pass & w.stationary)),
+            wraps.eq(ends_pass & (final_pass | turns)),
+        ]
+
+        # The next step's place in the ring, and that of its tile, each beside its successor.
+        position, base = Signal(pointer), Signal(pointer)
+        ahead, base_ahead = Signal(pointer, init=1), Signal(pointer, init=1)
+        written = Signal()
+        replays = ends & ~final_pass & ~w.stationary
+        with m.If(go):
+            m.d.sync += [position.eq(ahead), ahead.eq(ahead + 1)]
+        with m.If(replays):
+            m.d.sync += [position.eq(base), ahead.eq(base_ahead)]
+        with m.Elif(ends):
+            m.d.sync += [base.eq(ahead), base_ahead.eq(ahead + 1)]
+        m.d.sync += written.eq(
+            Mux(
+                go,
+                Mux(replays, base != self.written, ahead != self.written),
+                position != self.written,
+            )
+        )
 
         burst = Signal(bits_for(config.rows * config.groups + 1))
         m.d.comb += burst.eq(
@@ -135,81 +171,84 @@ class Core(wiring.Component):
                 Mux(final_pass, w.burst_last_pass, w.burst),
             )
         )
-        draining = Signal.like(burst)
+        draining, drained = Signal.like(burst), Signal(init=1)
+        with m.If(ends):
+            m.d.sync += [draining.eq(burst - 1), drained.eq(burst == 1)]
+        with m.Elif(~drained):
+            m.d.sync += [draining.eq(draining - 1), drained.eq(draining == 1)]
+        popped = Signal()
         credit = Signal(range(config.results + 1), init=config.results)
-        drained = ~last | ((draining == 0) & (credit >= burst))
-        there, issues, weight = Signal(), Signal(init=1), Signal.like(offset)
-        go = Signal()
-        ends, ends_word = Signal(), Signal()
+        most = config.rows * config.groups
+        roomy = Signal(init=1)
+        unspent, spent = Signal.like(credit), Signal.like(credit)
+        m.d.comb += [unspent.eq(credit + popped), spent.eq(credit + popped - burst)]
+        m.d.sync += [
+            popped.eq(self.popped),
+            credit.eq(Mux(ends, spent, unspent)),
+            roomy.eq(Mux(ends, spent >= most, unspent >= most)),
+        ]
+
+        need = Signal(config.token_bits)
+        m.d.sync += begun.eq(self.i.valid & ~ends_word)
+        with m.If(~begun | ends_passes):
+            m.d.sync += need.eq(w.need)
+        with m.Elif(ends_pass):
+            m.d.sync += need.eq(need + w.pass_need)
+        fed = self.fetched >= need if config.streamed else Const(1)
+        step, issued = Signal(step_layout(config)), Signal()
+        m.d.sync += [self.step.eq(step), self.valid.eq(issued)]
         m.d.comb += [
-            position.eq(base + k),
-            there.eq(position != self.written),
+            there.eq(written),
             weight.eq(w.weight + offset),
-            go.eq(self.i.valid & there & (self.fetched >= w.need + need) & drained & ~self.hold),
-            self.valid.eq(go & issues),
-            self.step.patch.eq(position),
-            self.step.weight.eq(weight),
-            self.step.first.eq(first),
-            self.step.last.eq(last),
-            self.step.maximum.eq(w.maximum),
-            self.step.burst.eq(burst),
-            self.step.groups_last.eq(Mux(final_pass, w.groups_last, config.groups - 1)),
+            go.eq(begun & there & fed & (~last | (drained & roomy)) & ~self.hold),
+            issued.eq(go & issues),
+            step.patch.eq(position),
+            step.weight.eq(weight),
+            step.first.eq(first),
+            step.last.eq(last),
+            step.maximum.eq(w.maximum),
+            step.burst.eq(burst),
+            step.groups_last.eq(Mux(final_pass, w.groups_last, config.groups - 1)),
             ends.eq(go & last),
-            ends_word.eq(ends & final_pass & final_tile),
             self.i.ready.eq(ends_word),
         ]
-        m.d.sync += credit.eq(credit + self.popped - Mux(ends, burst, 0))
-        with m.If(ends):
-            m.d.sync += draining.eq(burst - 1)
-        with m.Elif(draining != 0):
-            m.d.sync += draining.eq(draining - 1)
-
-        # Weights of a pass follow those of the one before, or begin again where their ring does.
-        turn = Signal(16)
-        following = Signal.like(offset)
-        ends_pass = Signal()
-        m.d.comb += [
-            ends_pass.eq(ends & (final_tile | ~w.stationary)),
-            following.eq(Mux(turn == w.around, 0, offset + w.weight_step)),
-        ]
+        begins = Signal(init=1)
+        m.d.comb += [first.eq(begins), last.eq(counted(m, w.words, begun, go, ends, "word"))]
         with m.If(go):
-            m.d.sync += [k.eq(k + 1), offset.eq(offset + w.weight_step)]
-        with m.If(ends):
-            m.d.sync += k.eq(0)
-            with m.If(w.stationary):
-                m.d.sync += [tile.eq(tile + 1), offset.eq(pass_offset), base.eq(position + 1)]
-            with m.Elif(final_pass):
-                m.d.sync += [tile.eq(tile + 1), base.eq(position + 1)]
-            with m.If(ends_pass):
-                m.d.sync += [
-                    n.eq(n + 1),
-                    need.eq(need + w.pass_need),
-                    turn.eq(Mux(turn == w.around, 0, turn + 1)),
-                    offset.eq(following),
-                    pass_offset.eq(following),
-                ]
-            with m.If(ends_pass & w.stationary):
-                m.d.sync += tile.eq(0)
-            with m.If(ends_pass & final_pass):
-                m.d.sync += [s.eq(0) for s in (n, need, turn, offset, pass_offset)]
-            with m.If(ends_word):
-                m.d.sync += tile.eq(0)
+            m.d.sync += begins.eq(last)
+
+        following = Signal.like(offset)
+        m.d.comb += following.eq(Mux(turns, 0, offset + w.weight_step))
+        with m.If(go):
+            m.d.sync += offset.eq(offset + w.weight_step)
+        with m.If(ends & w.stationary):
+            m.d.sync += offset.eq(pass_offset)
+        with m.If(ends_pass):
+            m.d.sync += [offset.eq(following), pass_offset.eq(following)]
+        with m.If(ends_passes):
+            m.d.sync += [offset.eq(0), pass_offset.eq(0)]
         if config.patterns:
-            step = _Step(k, base, first, last, there, issues, weight, go)
-            self._segments(m, w, step, pass_offset)
+            decided = _Step(first, last, there, issues, weight, go)
+            final, push = self._segments(m, w, decided, step, pass_offset)
+            m.d.sync += self.push.eq(push)
+            with m.If(w.segments & go):
+                m.d.sync += [s.eq(s) for s in (position, ahead)]
+                with m.If(final):
+                    m.d.sync += [position.eq(ahead), ahead.eq(ahead + 1)]
+                    m.d.sync += [base.eq(ahead), base_ahead.eq(ahead + 1)]
             with m.If(ends_pass & w.segments):
                 further = pass_offset + w.words + 1
-                m.d.sync += pass_offset.eq(Mux(final_pass | (turn == w.around), 0, further))
+                m.d.sync += pass_offset.eq(Mux(final_pass | turns, 0, further))
 
         # Rows and column groups read later than the step issues; what they read is freed later yet.
         freed = base
-        for i in range(config.rows):
+        for i in range(STEP_LATENCY + config.rows):
             later = Signal(pointer, name=f"base_{i}")
             m.d.sync += later.eq(freed)
             freed = later
         m.d.comb += self.released.eq(freed)
         ended = ends
-        for i in range(config.groups):
+        for i in range(STEP_LATENCY + config.groups):
             later = Signal(name=f"ended_{i}")
             m.d.sync += later.eq(ended)
             ended = later
@@ -218,31 +257,33 @@ class Core(wiring.Component):
             m.d.sync += self.passed.eq(0)
         return m
 
-    def _segments(self, m: Module, w, step: "_Step", pass_offset: Signal) -> None:
-        """Steps of a segment, as its tag says; they leave the ring with the last of them."""
+    def _segments(self, m: Module, w, decided: _Step, step: data.View, pass_offset: Signal):
+        """Steps of a segment, as its tag says; returns whether a step is the last of them, with
+        which the segment leaves the ring, and whether it is the first."""
         config = self._config
         tags = fifo.SyncFIFOBuffered(width=len(self.tag), depth=config.patch_words)
         m.submodules.tags = tags
         tag = Signal(tag_layout(config))
-        final = Signal()
+        k = Signal(len(w.patterns))
+        final, push = Signal(), Signal()
         m.d.comb += [
             tags.w_en.eq(self.tag_enable),
             tags.w_data.eq(self.tag),
             tag.eq(tags.r_data),
-            final.eq((step.k == w.patterns) | ~tag.steps),
-            self.step.segment.eq(w.segments),
-            self.step.pattern.eq(w.pattern + step.k),
+            final.eq((k == w.patterns) | ~tag.steps),
+            step.segment.eq(w.segments),
+            step.pattern.eq(w.pattern + k),
         ]
         with m.If(w.segments):
             m.d.comb += [
-                step.there.eq(tags.r_rdy),
-                self.step.patch.eq(step.base),
-                step.first.eq(tag.first & (step.k == 0)),
-                step.last.eq(tag.steps & tag.last & final),
-                step.issues.eq(tag.steps),
-                step.weight.eq(w.weight + pass_offset + tag.weight + step.k),
-                tags.r_en.eq(step.go & final),
-                self.push.eq(step.go & (step.k == 0)),
+                decided.there.eq(tags.r_rdy),
+                decided.first.eq(tag.first & (k == 0)),
+                decided.last.eq(tag.steps & tag.last & final),
+                decided.issues.eq(tag.steps),
+                decided.weight.eq(w.weight + pass_offset + tag.weight + k),
+                tags.r_en.eq(decided.go & final),
+                push.eq(decided.go & (k == 0)),
             ]
-            with m.If(step.go & final):
-                m.d.sync += [step.k.eq(0), step.base.eq(step.base + 1)]
+            with m.If(decided.go):
+                m.d.sync += k.eq(Mux(final, 0, k + 1))
+        return final, push

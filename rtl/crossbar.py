@@ -59,8 +59,8 @@ class Crossbar(wiring.Component):
     one of higher precedence is held.
 
     Read data come :attr:`READ_LATENCY` cycles after an accepted request, as two words of which the
-    addressed byte lies in the first. A write is visible to requests accepted from the next cycle
-    on. Links that ``config.links`` does not name are not built.
+    addressed byte lies in the first. A write is visible to requests accepted :attr:`WRITE_LATENCY`
+    cycles after it. Links that ``config.links`` does not name are not built.
 
     Members
     -------
@@ -75,6 +75,7 @@ class Crossbar(wiring.Component):
     fetch: stream.Interface
 
     READ_LATENCY = 1 + Buffer.LATENCY
+    WRITE_LATENCY = Buffer.WRITE_LATENCY
 
     def __init__(self, config: Config):
         self._config = config

@@ -104,6 +104,11 @@ class Epilogue(wiring.Component):
         )
 
     QUEUE_LATENCY = 2
+    OPEN_LATENCY = 1
+    """Cycles from a word and its tokens to its first group."""
+
+    STORE_LATENCY = 1
+    """Cycles from a group that is complete to its write."""
 
     @staticmethod
     def widths(config: Config) -> dict[str, int]:
@@ -118,7 +123,8 @@ class Epilogue(wiring.Component):
     @classmethod
     def latency(cls, config: Config) -> int:
         """Cycles from taking a group to writing it, softmax apart."""
-        return Lanes.latency(config) + (Pool2.LATENCY if config.pool else 0)
+        pool = Pool2.LATENCY if config.pool else 0
+        return Lanes.latency(config) + pool + cls.STORE_LATENCY
 
     @staticmethod
     def softmax_latency(config: Config, groups: int) -> int:
@@ -143,9 +149,10 @@ class Epilogue(wiring.Component):
         ]
 
         # A group is taken when its word's tokens are there and no softmax row is being worked on.
-        drained = Signal()
+        drained = Signal(init=1)
         pending = Signal()
         leaving = Signal()
+        active = Signal()
         take = Signal()
         counters = {"fetched": self.fetched, "stored": self.all_stored}
         if config.core_count > 1:
@@ -156,30 +163,24 @@ class Epilogue(wiring.Component):
             for index in range(len(counts.as_value()) // config.token_bits)
         )
         m.d.comb += [
-            take.eq(
-                queue.r_rdy
-                & self.i.valid
-                & ~leaving
-                & ~pending
-                & reached.all()
-                & (self.sent >= w.sent)
-                & ~self.hold
-            ),
+            take.eq(queue.r_rdy & active & ~pending & ~self.hold),
             queue.r_en.eq(take),
             self.popped.eq(take),
             scatter.step.eq(take),
+            scatter.begun.eq(active),
             self.i.ready.eq(leaving & drained & ~pending),
         ]
         with m.If(take & scatter.last):
-            m.d.sync += leaving.eq(1)
+            m.d.sync += [leaving.eq(1), active.eq(0)]
         with m.Elif(self.i.ready):
             m.d.sync += leaving.eq(0)
+        with m.Elif(self.i.valid & ~leaving & reached.all() & (self.sent >= w.sent)):
+            m.d.sync += active.eq(1)
         busy = Signal(bits_for(self.latency(config) + 2))
-        m.d.comb += drained.eq(busy == 0)
         with m.If(take):
-            m.d.sync += busy.eq(self.latency(config))
-        with m.Elif(busy != 0):
-            m.d.sync += busy.eq(busy - 1)
+            m.d.sync += [busy.eq(self.latency(config)), drained.eq(0)]
+        with m.Elif(~drained):
+            m.d.sync += [busy.eq(busy - 1), drained.eq(busy == 1)]
 
         m.submodules.lanes = values = Lanes(config, self._fields, init=self._init, lane=self._lane)
         m.d.comb += [
@@ -218,13 +219,16 @@ class Epilogue(wiring.Component):
             group, valid = pool.o.payload, pool.o.valid
         if config.softmax_groups:
             group, valid = self._through_softmax(m, w, group, valid, take, pending)
-        m.d.comb += [
-            self.store.valid.eq(valid),
-            self.store.payload.buffer.eq(w.buffer),
-            self.store.payload.address.eq(group.address),
-            self.store.payload.count.eq(group.count),
-            self.store.payload.data.eq(group.data),
+        write = Signal(write_layout(config), reset_less=True)
+        stores = Signal()
+        m.d.sync += [
+            stores.eq(valid),
+            write.buffer.eq(w.buffer),
+            write.address.eq(group.address),
+            write.count.eq(group.count),
+            write.data.eq(group.data),
         ]
+        m.d.comb += [self.store.valid.eq(stores), self.store.payload.eq(write)]
         with m.If(self.store.valid):
             m.d.sync += self.stored.eq(self.stored + 1)
         with m.If(self.clear):

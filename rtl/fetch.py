@@ -122,7 +122,8 @@ class Fetch(wiring.Component):
                 "core": bits_for(config.core_count),
                 "buffer": config.buffer_bits,
                 "address": self._place_bits,
-                "beats": 24,
+                "final": len(w.beats),
+                "single": 1,
             }
         )
         # Transfers whose last burst is requested but whose data are still to come.
@@ -148,7 +149,8 @@ class Fetch(wiring.Component):
             axi.arlen.eq(bursts.length),
             axi.arsize.eq((beat_bytes - 1).bit_length()),
             axi.arburst.eq(1),
-            axi.arvalid.eq(offered),
+            bursts.walks.eq(offered),
+            axi.arvalid.eq(bursts.valid),
             self.i.ready.eq(bursts.step & bursts.last),
         ]
         entry = Signal(pending)
@@ -157,7 +159,8 @@ class Fetch(wiring.Component):
             entry.core.eq(w.core),
             entry.buffer.eq(w.buffer),
             entry.address.eq(w.address),
-            entry.beats.eq(w.beats),
+            entry.final.eq(w.beats - 1),
+            entry.single.eq(w.beats == 1),
             queue.w_data.eq(entry),
             queue.w_en.eq(granted & ~entered & ~offered & queue.w_rdy),
         ]
@@ -167,12 +170,13 @@ class Fetch(wiring.Component):
             m.d.sync += [entered.eq(0), offered.eq(0)]
 
         head = Signal(pending)
-        beat = Signal(24)
+        following = Signal(len(w.beats) + 1, init=1)
+        at_start, reached = Signal(init=1), Signal()
         place = Signal(self._place_bits)
         m.d.comb += head.eq(queue.r_data)
         to_buffer = (head.target == TENSOR) if self._tensors else Const(0)
         arrives = Signal()
-        last = beat + 1 == head.beats
+        last = Mux(at_start, head.single, reached)
         m.d.comb += [
             self.store.valid.eq(axi.rvalid & queue.r_rdy & to_buffer),
             self.store.payload.buffer.eq(head.buffer),
@@ -187,13 +191,18 @@ class Fetch(wiring.Component):
         ]
         ends = self._collect(m, arrives, head, place) if self._constants else Const(0)
         with m.If(arrives):
-            m.d.sync += [beat.eq(beat + 1), self.fetched.eq(self.fetched + 1)]
+            m.d.sync += [
+                at_start.eq(last),
+                following.eq(Mux(last, 1, following + 1)),
+                reached.eq(following == head.final),
+                self.fetched.eq(self.fetched + 1),
+            ]
             with m.If(to_buffer):
                 m.d.sync += place.eq(place + beat_bytes)
             with m.Elif(ends):
                 m.d.sync += place.eq(place + 1)
             with m.If(last):
-                m.d.sync += [beat.eq(0), place.eq(0)]
+                m.d.sync += place.eq(0)
         with m.If(self.clear):
             m.d.sync += self.fetched.eq(0)
         return m

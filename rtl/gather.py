@@ -1,11 +1,13 @@
 """Gather: the affine address generator that turns convolution windows into contiguous patches."""
 
 from amaranth import Array as Choice
-from amaranth import Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, stream, wiring
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
+from .counted import counted
+from .delay import delayed
 from .words import Fields
 
 __all__ = ["Gather", "beat_layout", "tag_layout"]
@@ -44,6 +46,17 @@ def tag_layout(config: Config) -> data.StructLayout:
     )
 
 
+def _entry_layout(config: Config) -> data.StructLayout:
+    """A beat in the queue: what the packer must know, and what the request waits for. ``skip``
+    requests nothing, ``final`` ends the word."""
+    beat = dict(beat_layout(config))
+    for name in ("pad", "segment", "doubled"):
+        beat.pop(name, None)
+    members = {name: member.shape for name, member in beat.items()}
+    members |= {"address": config.address_bits, "need": config.token_bits}
+    return data.StructLayout(members | dict.fromkeys(("inside", "opens", "skip", "final"), 1))
+
+
 class Gather(wiring.Component):
     """Reads the bytes under each output pixel's window, a beat of up to ``window`` bytes a cycle.
 
@@ -60,7 +73,10 @@ class Gather(wiring.Component):
     ``doubled`` reads every line twice, as if the tensor had twice the rows; ``skip`` leaves out
     lines that lie above or below the tensor, at a cycle each.
 
-    One beat per cycle, none between words; the reading has no latency of its own.
+    One beat per cycle within a word. The loops run ahead of the beats, through stages that work out
+    addresses and edges and a short queue: a word's first beat is requested at the earliest
+    :attr:`WORD_LATENCY` cycles after the word is offered, and a beat :attr:`TOKEN_LATENCY` cycles
+    after its token or its room in the ring.
 
     Parameters
     ----------
@@ -87,6 +103,11 @@ class Gather(wiring.Component):
     gathered: Signal
     clear: Signal
     hold: Signal
+
+    STAGES = 3
+    QUEUE = 16
+    TOKEN_LATENCY = 2
+    WORD_LATENCY = 1 + STAGES + 2 + 1
 
     def __init__(self, config: Config, fields: Fields, *, core: int = 0):
         self._config, self._fields, self._core = config, fields, core
@@ -116,13 +137,69 @@ class Gather(wiring.Component):
         m = Module()
         config = self._config
         w = self._fields.view(self.i.payload)
+        layout = _entry_layout(config)
+        begun, issues = Signal(), Signal()
+        m.d.sync += begun.eq(self.i.valid & ~self.i.ready)
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=self.QUEUE)
+        m.d.comb += [
+            Cat(queue.w_data, queue.w_en).eq(self._loops(m, w, begun, issues)),
+            queue.r_en.eq(issues),
+        ]
+
+        # The oldest beat of the queue is requested when its tokens are there.
+        head = Signal(layout)
+        progress = Signal(config.token_bits)
+        started = Signal()
+        words = Signal(bits_for(config.patch_words + 1))
+        m.d.comb += head.eq(queue.r_data)
+        m.d.sync += [
+            words.eq(Mux(w.segments, 1, w.words + 1)),
+            progress.eq(Choice([*self.stored, self.fetched])[w.producer]),
+            started.eq(self.stored[self._core] >= w.start),
+        ]
+        active, free = Signal(), Signal()
+        request = Signal(layout, reset_less=True)
+        opened = ~head.inside | (progress >= head.need)
+        roomy = ~head.opens | (self.room >= words)
+        proceeds = started & ~self.hold & (head.skip | (opened & roomy))
+        m.d.comb += [
+            free.eq(~active | request.skip | self.request.ready),
+            issues.eq(queue.r_rdy & proceeds & free),
+            self.claim.eq(Mux(issues & head.opens & ~head.skip, words, 0)),
+            self.request.valid.eq(active & ~request.skip),
+            self.request.payload.buffer.eq(w.buffer),
+            self.request.payload.address.eq(request.address),
+            self.i.ready.eq(active & free & request.final),
+            self.beat.pad.eq(w.pad),
+        ]
+        for name, _ in beat_layout(config):
+            if name in layout.members:
+                m.d.comb += self.beat[name].eq(request[name])
+        if config.patterns:
+            m.d.comb += [self.beat.segment.eq(w.segments), self.beat.doubled.eq(w.doubled)]
+        with m.If(free):
+            m.d.sync += [active.eq(issues), request.eq(head)]
+        with m.If(self.i.ready):
+            m.d.sync += self.gathered.eq(self.gathered + 1)
+        with m.If(self.clear):
+            m.d.sync += self.gathered.eq(0)
+        return m
+
+    def _loops(self, m: Module, w, begun: Signal, issues: Signal):
+        """The loops of a word, which wait for ``begun`` and for places in the queue, that free with
+        ``issues``; returns what enters the queue, :attr:`STAGES` cycles later, and whether it
+        does."""
+        config = self._config
         window = Mux(w.segments, config.reach, config.window) if config.patterns else config.window
         span = config.address_bits + 2
+        size = range(config.reach + 1)
+        step, walked, held = Signal(), Signal(), Signal(range(self.QUEUE + 1))
+        m.d.sync += held.eq(Mux(issues, held + step - 1, held + step))
 
         # Positions relative to the word's own bases, one register per loop.
         run = Signal(config.address_bits)
-        tap, line, pixel, row = (Signal(16, name=n) for n in ("tap", "line", "pixel", "row"))
-        lane = Signal(range(config.rows))
+        left = Signal(range(1 << max(len(w.run), 1)))
+        ends_run = Signal()
         pixel_at = Signal(signed(span))
         tap_at = Signal(signed(span))
         row_address = Signal(signed(span))
@@ -131,98 +208,51 @@ class Gather(wiring.Component):
         line_y = Signal(signed(18))
         row_need = Signal(config.token_bits)
         line_need = Signal(config.token_bits)
-
-        repeat = Signal(16)
         repeat_at = Signal(signed(span))
-        left = Signal(signed(span))
-        count = Signal(range(config.reach + 1))
-        position = Signal(signed(span))
-        end = Signal(signed(span))
+
         y = Signal(signed(19))
-        inside = Signal()
-        m.d.comb += [
-            left.eq(w.run - run),
-            count.eq(Mux(left < window, left, window)),
-            position.eq(w.position + tap_at + run),
-            end.eq(w.width - position),
-            y.eq((w.line + line_y) >> w.doubled if config.doubled else w.line + line_y),
-            inside.eq((y >= 0) & (y < w.height)),
-            self.request.payload.buffer.eq(w.buffer),
-            self.request.payload.address.eq(w.address + repeat_at + line_address + tap_at + run),
-        ]
+        m.d.comb += y.eq((w.line + line_y) >> w.doubled if config.doubled else w.line + line_y)
+        skips = Const(0)
+        if config.patterns:
+            skips = w.segments & w.skip & ((y < 0) | (y >= w.height))
         # A line read for the first of two times stays where it is.
         stays = w.doubled & ~(w.line + line_y)[0] if config.doubled else Const(0)
-        low = Signal(range(config.reach + 1))
-        high = Signal(range(config.reach + 1))
-        with m.If(position < 0):
-            m.d.comb += low.eq(Mux(-position < count, -position, count))
-        with m.If(inside & (end > 0)):
-            m.d.comb += high.eq(Mux(end < count, end, count))
 
-        skips = w.segments & w.skip & ~inside if config.patterns else Const(0)
-        last_run = left <= window
-        last_tap = (last_run & (tap == w.taps)) | skips
-        last_line = last_tap & (line == w.lines)
-        last_pixel = last_line & (pixel == w.pixels)
-        last_row = last_pixel & (row == w.rows)
-        last = last_row & (repeat == w.repeats)
-        final_pixel = (pixel == w.pixels) & (row == w.rows)
-        publish = final_pixel | (lane == config.rows - 1)
+        last_tap, last_line, last_pixel, last_row, last = (Signal() for _ in range(5))
+        taps = counted(m, w.taps, begun, step & ends_run, step & last_tap, "tap")
+        lines = counted(m, w.lines, begun, step & last_tap, step & last_line, "line")
+        pixels = counted(m, w.pixels, begun, step & last_line, step & last_pixel, "pixel")
+        rows = counted(m, w.rows, begun, step & last_pixel, step & last_row, "row")
+        repeats = counted(m, w.repeats, begun, step & last_row, step & last, "repeat")
+        lane = Signal(range(config.rows))
+        publish = (pixels & rows) | (lane == config.rows - 1)
+        opens = Signal(init=1)
         m.d.comb += [
-            self.beat.count.eq(count),
-            self.beat.low.eq(low),
-            self.beat.high.eq(high),
-            self.beat.pad.eq(w.pad),
-            self.beat.flush.eq(last_line | (last_run & w.align)),
-            self.beat.last.eq(last_line),
-            self.beat.publish.eq(publish),
-            self.beat.row.eq(lane),
+            step.eq(begun & ~walked & (held != self.QUEUE)),
+            last_tap.eq((ends_run & taps) | skips),
+            last_line.eq(last_tap & lines),
+            last_pixel.eq(last_line & pixels),
+            last_row.eq(last_pixel & rows),
+            last.eq(last_row & repeats),
         ]
-
-        progress = Signal(config.token_bits)
-        need = Signal(config.token_bits)
-        opens = Signal()
-        m.d.comb += [
-            progress.eq(Choice([*self.stored, self.fetched])[w.producer]),
-            need.eq(w.need + line_need),
-            opens.eq((lane == 0) & ((line == 0) | w.segments) & (tap == 0) & (run == 0)),
-        ]
-        words = Signal(bits_for(config.patch_words + 1))
-        m.d.comb += words.eq(Mux(w.segments, 1, w.words + 1))
-        ready = Signal()
-        m.d.comb += [
-            ready.eq(
-                (self.stored[self._core] >= w.start)
-                & (~inside | (progress >= Mux(need < w.limit, need, w.limit)))
-                & (~opens | (self.room >= words))
-                & ~self.hold
-            ),
-            self.request.valid.eq(self.i.valid & ready & ~skips),
-        ]
-        step = Signal()
-        taken = Signal()
-        m.d.comb += [
-            taken.eq(self.request.valid & self.request.ready),
-            step.eq(taken | (self.i.valid & skips)),
-            self.claim.eq(Mux(taken & opens, words, 0)),
-            self.i.ready.eq(step & last),
-        ]
+        m.d.sync += walked.eq(begun & (walked | (step & last)))
+        with m.If(~begun):
+            m.d.sync += [left.eq(w.run), ends_run.eq(w.run <= window)]
         next_line = self._onward(w, line_address, w.line_step)
         next_row = self._onward(w, row_address, w.row_step)
-        if config.patterns:
-            self._tag(m, w, line, step & last_tap, step & last_line, inside, y)
         with m.If(step):
-            m.d.sync += run.eq(run + window)
-            with m.If(last_run):
-                m.d.sync += [run.eq(0), tap.eq(tap + 1), tap_at.eq(tap_at + w.tap_step)]
+            m.d.sync += [
+                run.eq(run + window),
+                left.eq(left - window),
+                ends_run.eq(left <= window << 1),
+                opens.eq(Mux(w.segments, last_tap, last_line & publish)),
+            ]
+            with m.If(ends_run | skips):
+                m.d.sync += [run.eq(0), left.eq(w.run), ends_run.eq(w.run <= window)]
+            with m.If(ends_run):
+                m.d.sync += tap_at.eq(tap_at + w.tap_step)
             with m.If(last_tap):
-                m.d.sync += [
-                    run.eq(0),
-                    tap.eq(0),
-                    tap_at.eq(pixel_at),
-                    line.eq(line + 1),
-                    line_y.eq(line_y + w.line_stride),
-                ]
+                m.d.sync += [tap_at.eq(pixel_at), line_y.eq(line_y + w.line_stride)]
                 with m.If(~stays):
                     m.d.sync += [
                         line_address.eq(next_line),
@@ -230,21 +260,17 @@ class Gather(wiring.Component):
                     ]
             with m.If(last_line):
                 m.d.sync += [
-                    line.eq(0),
                     line_address.eq(row_address),
                     line_y.eq(row_y),
                     line_need.eq(row_need),
-                    pixel.eq(pixel + 1),
                     pixel_at.eq(pixel_at + w.pixel_step),
                     tap_at.eq(pixel_at + w.pixel_step),
                     lane.eq(Mux(lane == config.rows - 1, 0, lane + 1)),
                 ]
             with m.If(last_pixel):
                 m.d.sync += [
-                    pixel.eq(0),
                     pixel_at.eq(0),
                     tap_at.eq(0),
-                    row.eq(row + 1),
                     row_address.eq(next_row),
                     line_address.eq(next_row),
                     row_y.eq(row_y + w.row_stride),
@@ -253,44 +279,97 @@ class Gather(wiring.Component):
                     line_need.eq(row_need + w.row_need),
                 ]
             with m.If(last_row):
-                ended = (row, lane, row_address, line_address, row_y, line_y, row_need, line_need)
+                ended = (lane, row_address, line_address, row_y, line_y, row_need, line_need)
                 m.d.sync += [s.eq(0) for s in ended]
-                m.d.sync += [repeat.eq(repeat + 1), repeat_at.eq(repeat_at + w.repeat_step)]
+                m.d.sync += repeat_at.eq(repeat_at + w.repeat_step)
             with m.If(last):
-                m.d.sync += [repeat.eq(0), repeat_at.eq(0), self.gathered.eq(self.gathered + 1)]
-        with m.If(self.clear):
-            m.d.sync += self.gathered.eq(0)
-        return m
+                m.d.sync += repeat_at.eq(0)
+
+        # In stages: sums of two, then of all and what they are compared with, then the edges.
+        base = Signal(config.address_bits)
+        along, edge = Signal(signed(span)), Signal(signed(span))
+        y_late = Signal.like(y)
+        need = Signal(config.token_bits)
+        most = Signal.like(left)
+        position, end = Signal(signed(span)), Signal(signed(span))
+        address = Signal(config.address_bits)
+        least = Signal(config.token_bits)
+        count = Signal(size)
+        inside = Signal()
+        m.d.sync += [
+            base.eq(w.address + repeat_at + line_address),
+            along.eq(tap_at + run),
+            edge.eq(w.width - w.position),
+            y_late.eq(y),
+            need.eq(w.need + line_need),
+            most.eq(left),
+            address.eq(base + along),
+            position.eq(w.position + along),
+            end.eq(edge - along),
+            inside.eq((y_late >= 0) & (y_late < w.height)),
+            least.eq(Mux(need < w.limit, need, w.limit)),
+            count.eq(Mux(most < window, most, window)),
+        ]
+        low, high = Signal(size), Signal(size)
+        with m.If(position < 0):
+            m.d.comb += low.eq(Mux(-position < count, -position, count))
+        with m.If(inside & (end > 0)):
+            m.d.comb += high.eq(Mux(end < count, end, count))
+
+        flags = {
+            "flush": last_line | (ends_run & w.align),
+            "last": last_line,
+            "publish": publish,
+            "row": lane,
+            "opens": opens,
+            "skip": skips,
+            "final": last,
+        }
+        if config.patterns:
+            tag = self._tag(m, w, step & last_tap, step & last_line, lines, y)
+            flags |= {"ends": last_tap, "tag": tag}
+        entry = Signal(_entry_layout(config))
+        for name, value in flags.items():
+            whole = Signal(entry[name].shape(), name=f"walk_{name}")
+            m.d.comb += [
+                whole.eq(value),
+                entry[name].eq(delayed(m, whole, self.STAGES, f"ahead_{name}")),
+            ]
+        stage = {"count": count, "low": low, "high": high, "address": address}
+        for name, value in (stage | {"need": least, "inside": inside}).items():
+            m.d.comb += entry[name].eq(delayed(m, value, 1, f"ahead_{name}"))
+        valid = delayed(m, step, self.STAGES, "ahead", control=True)
+        return Cat(entry, valid)
 
     def _onward(self, w, address: Signal, step) -> Value:
         """The address of the next row; in a ring, the first one follows the last."""
         onward = address + step
         return Mux(onward >= w.wrap, onward - w.ring, onward) if self._config.rings else onward
 
-    def _tag(self, m: Module, w, line, ends_line, ends_pixel, inside, y) -> None:
+    def _tag(self, m: Module, w, ends_line, ends_pixel, final, y) -> data.View:
         """What becomes of a segment: a line of a sum, or outputs after the first few lines."""
         begun = Signal()
         phase = Signal(4)
+        line = Signal(16)
         weight = Signal(bits_for(self._config.weight_words))
         following = Signal(signed(20))
         tag = Signal(tag_layout(self._config))
+        inside = (y >= 0) & (y < w.height)
         warm, sums = line < w.warm, w.line_weight != 0
         m.d.comb += [
             following.eq(y + w.line_stride),
             tag.steps.eq(~warm & (phase == 0)),
             tag.first.eq(~sums | ~begun),
-            tag.last.eq(~sums | (line == w.lines) | (w.skip & (following >= w.height))),
+            tag.last.eq(~sums | final | (w.skip & (following >= w.height))),
             tag.weight.eq(weight),
-            self.beat.segment.eq(w.segments),
-            self.beat.ends.eq(ends_line),
-            self.beat.doubled.eq(w.doubled),
-            self.beat.tag.eq(tag),
         ]
         with m.If(ends_pixel):
-            m.d.sync += [begun.eq(0), phase.eq(0), weight.eq(0)]
+            m.d.sync += [begun.eq(0), phase.eq(0), weight.eq(0), line.eq(0)]
         with m.Elif(ends_line):
             m.d.sync += [
                 begun.eq(begun | inside | ~w.skip),
                 weight.eq(weight + w.line_weight),
                 phase.eq(Mux(warm | (phase == w.every), 0, phase + 1)),
+                line.eq(line + 1),
             ]
+        return tag

@@ -1,6 +1,6 @@
 """Packer: gathered beats become whole words in the patch ring."""
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,14 +18,14 @@ class Packer(wiring.Component):
     lie in separate banks, for a beat may complete two. Beats of a segment are joined to one, which
     takes a position of the ring in a memory of its own.
 
-    A beat's words are written :attr:`LATENCY` cycles after the beat; ``written`` counts them from
-    the next cycle on.
+    A beat's words are written :attr:`LATENCY` cycles after the beat, and counted by ``written`` in
+    that same cycle.
 
     Members
     -------
     valid, beat, bytes : a beat and its buffer data, byte 0 lowest
     written : ring position up to which all rows of every tile are complete, modulo twice the ring
-    room : free words of the ring
+    room : free words of the ring, :attr:`ROOM_LATENCY` cycles after they were released
     claim : words that the gather unit takes now
     released : ring position up to which the array has read, modulo twice the ring
     row_enable : per row, per bank write enables
@@ -48,7 +48,8 @@ class Packer(wiring.Component):
     segment_data: Signal
     segment_tag: Signal
 
-    LATENCY = 1
+    LATENCY = 2
+    ROOM_LATENCY = 2
 
     def __init__(self, config: Config):
         self._config = config
@@ -87,21 +88,25 @@ class Packer(wiring.Component):
         )
         pointer = len(self.written)
 
-        claimed = Signal(pointer)
-        used = Signal(pointer)
-        m.d.sync += claimed.eq(claimed + self.claim)
-        m.d.comb += [
-            used.eq(claimed - self.released),
-            self.room.eq(config.patch_words - used),
+        room = Signal.like(self.room, init=config.patch_words)
+        before, freed = Signal(pointer), Signal(pointer)
+        m.d.sync += [
+            before.eq(self.released),
+            freed.eq(self.released - before),
+            room.eq(room + freed - self.claim),
         ]
+        m.d.comb += self.room.eq(room)
 
         # Edges of padding lie between elements.
-        padded = Signal(8 * config.reach)
+        padded = Signal(8 * config.reach, reset_less=True)
+        valid = Signal()
+        beat = Signal(beat_layout(config), reset_less=True)
+        m.d.sync += [valid.eq(self.valid), beat.eq(self.beat)]
         for i in range(0, config.reach, unit):
             element = self.bytes[8 * i : 8 * (i + unit)]
             genuine = (i >= self.beat.low) & (i < self.beat.high)
             filler = Mux(i < self.beat.count, self.beat.pad, 0)
-            m.d.comb += padded[8 * i : 8 * (i + unit)].eq(Mux(genuine, element, filler))
+            m.d.sync += padded[8 * i : 8 * (i + unit)].eq(Mux(genuine, element, filler))
 
         # `fill` bytes are held back from earlier beats; together they never exceed two words.
         held = Signal(8 * max(1, depth - 1))
@@ -110,14 +115,16 @@ class Packer(wiring.Component):
         total = Signal(range(2 * depth + 1))
         m.d.comb += [
             joined.eq(held | (padded[: 8 * window] << (fill << 3))),
-            total.eq(fill + self.beat.count),
+            total.eq(fill + beat.count),
         ]
+        # How much a beat must find there to complete one word, or two.
+        one, two = Signal(signed(len(total) + 1)), Signal(range(2 * depth + 1))
+        m.d.sync += [one.eq(depth - self.beat.count), two.eq(2 * depth - self.beat.count)]
         full = Signal(range(3))
-        flush = self.beat.flush
-        m.d.comb += full.eq(
-            Mux(total == 2 * depth, 2, Mux(total >= depth, 1, 0))
-            + (flush & (total != depth) & (total != 2 * depth))
-        )
+        flush = beat.flush
+        both = fill == two
+        begins = flush & (fill != one) & ~both
+        m.d.comb += full.eq(Mux(both, 2, Mux(fill >= one, 1, 0)) + begins)
         # The word where this pixel started, and the word that the next byte belongs to.
         start = Signal(pointer)
         word = Signal(pointer)
@@ -127,9 +134,11 @@ class Packer(wiring.Component):
         m.d.comb += enable.eq(Mux(full == 2, 3, Mux(full == 1, Mux(odd, 2, 1), 0)))
         words = Array([joined[: 8 * depth], joined[8 * depth :]])
         half = word[1 : len(self.bank_address[0]) + 1]
-        packs = self.valid & ~self.beat.segment if config.patterns else self.valid
+        onward = Signal(pointer)
+        m.d.comb += onward.eq(Mux(full == 2, word + 2, Mux(full == 1, word + 1, word)))
+        packs = valid & ~beat.segment if config.patterns else valid
         for r in range(config.rows):
-            chosen = self.beat.row == r
+            chosen = beat.row == r
             m.d.sync += self.row_enable[r].eq(Mux(packs & chosen, enable, 0))
         m.d.sync += [
             self.bank_address[0].eq(half + odd),
@@ -138,13 +147,13 @@ class Packer(wiring.Component):
             self.bank_data[1].eq(words[~odd]),
         ]
         published = Signal(pointer)
-        m.d.sync += self.written.eq(published)
+        m.d.comb += self.written.eq(published)
         if config.patterns:
-            with m.If(self.valid & self.beat.segment & self.beat.ends):
+            with m.If(valid & beat.segment & beat.ends):
                 m.d.sync += [word.eq(word + 1), start.eq(word + 1), published.eq(word + 1)]
-            self._join(m, padded, word)
+            self._join(m, valid, beat, padded, word)
         with m.If(packs):
-            m.d.sync += word.eq(word + full)
+            m.d.sync += word.eq(onward)
             for count in range(3):
                 with m.If(full == count):
                     m.d.sync += [
@@ -153,17 +162,17 @@ class Packer(wiring.Component):
                     ]
             with m.If(flush):
                 m.d.sync += [fill.eq(0), held.eq(0)]
-            with m.If(self.beat.last):
-                with m.If(self.beat.publish):
-                    m.d.sync += start.eq(word + full)
+            with m.If(beat.last):
+                with m.If(beat.publish):
+                    m.d.sync += start.eq(onward)
                 with m.Else():
                     m.d.sync += word.eq(start)
             # Words of a tile are complete once the last of its pixels has written them.
-            with m.If(self.beat.publish):
-                m.d.sync += published.eq(word + full)
+            with m.If(beat.publish):
+                m.d.sync += published.eq(onward)
         return m
 
-    def _join(self, m: Module, padded, word) -> None:
+    def _join(self, m: Module, valid, beat, padded, word) -> None:
         """Beats of a segment side by side; doubled, each element twice but the first."""
         config = self._config
         size, bits = config.segment, config.element_bits
@@ -171,16 +180,14 @@ class Packer(wiring.Component):
         place = Signal(range(size * config.element_bytes + 1))
         joined = Signal(bits * size)
         m.d.comb += joined.eq(before | (padded << (place << 3)))
-        with m.If(self.valid & self.beat.segment):
-            m.d.sync += [before.eq(joined), place.eq(place + self.beat.count)]
-            with m.If(self.beat.ends):
+        with m.If(valid & beat.segment):
+            m.d.sync += [before.eq(joined), place.eq(place + beat.count)]
+            with m.If(beat.ends):
                 m.d.sync += [before.eq(0), place.eq(0)]
         twice = Cat(joined.word_select((i + 1) >> 1, bits) for i in range(size))
         m.d.sync += [
-            self.segment_enable.eq(self.valid & self.beat.segment & self.beat.ends),
+            self.segment_enable.eq(valid & beat.segment & beat.ends),
             self.segment_address.eq(word),
-            self.segment_data.eq(
-                Mux(self.beat.doubled, twice, joined) if config.doubled else joined
-            ),
-            self.segment_tag.eq(self.beat.tag),
+            self.segment_data.eq(Mux(beat.doubled, twice, joined) if config.doubled else joined),
+            self.segment_tag.eq(beat.tag),
         ]

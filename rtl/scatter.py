@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
+from .counted import counted
 from .words import Fields
 
 __all__ = ["Scatter"]
@@ -21,6 +22,7 @@ class Scatter(wiring.Component):
     Members
     -------
     word : the epilogue's word in force
+    begun : low in the cycle before a word's first step, in which the word is already there
     step : a group is taken
     store, residual : byte addresses of the group's first output and second operand
     bias, scale : words of the constant memories that belong to the group; ``scale`` where words
@@ -31,6 +33,7 @@ class Scatter(wiring.Component):
     """
 
     word: Signal
+    begun: Signal
     step: Signal
     store: Signal
     residual: Signal
@@ -48,6 +51,7 @@ class Scatter(wiring.Component):
             scale
             | {
                 "word": In(fields.width),
+                "begun": In(1),
                 "step": In(1),
                 "store": Out(config.address_bits),
                 "residual": Out(config.address_bits),
@@ -61,29 +65,28 @@ class Scatter(wiring.Component):
         m = Module()
         config = self._config
         w = self._fields.view(self.word)
-        tile = Signal(20)
-        n = Signal(16)
         row = Signal(bits_for(config.rows))
         group = Signal(bits_for(config.groups))
-        final_pass, final_tile = n == w.passes, tile == w.tiles
-        last_group = group == Mux(final_pass, w.groups_last, config.groups - 1)
-        last_row = row == Mux(final_tile, w.rows_last, config.rows - 1)
-        ends_tile = last_group & last_row
-        ends_pass, ends_passes = Signal(), Signal()
+        step, last_group, last_row, ends_tile = self.step, Signal(), Signal(), Signal()
+        ends_pass, ends_passes, onward, ends_tiles = (Signal() for _ in range(4))
+        final_pass = counted(m, w.passes, self.begun, step & ends_pass, step & ends_passes, "pass")
+        final_tile = counted(m, w.tiles, self.begun, step & onward, step & ends_tiles, "tile")
+        groups_last = Mux(final_pass, w.groups_last, config.groups - 1)
+        rows_last = Mux(final_tile, w.rows_last, config.rows - 1)
         m.d.comb += [
+            last_group.eq(group == groups_last if config.groups > 1 else 1),
+            last_row.eq(row == rows_last if config.rows > 1 else 1),
+            ends_tile.eq(last_group & last_row),
             ends_pass.eq(ends_tile & (final_tile | ~w.stationary)),
-            ends_passes.eq(ends_tile & final_pass & (final_tile | ~w.stationary)),
+            ends_passes.eq(ends_pass & final_pass),
+            onward.eq(ends_tile & (final_pass | w.stationary)),
+            ends_tiles.eq(onward & final_tile),
             self.last.eq(ends_tile & final_pass & final_tile),
         ]
         with m.If(self.step):
             m.d.sync += group.eq(Mux(last_group, 0, group + 1))
             with m.If(last_group):
                 m.d.sync += row.eq(Mux(last_row, 0, row + 1))
-            # All passes of a tile, then the next tile; or all tiles of a pass, then the next pass.
-            with m.If(ends_pass):
-                m.d.sync += n.eq(Mux(final_pass, 0, n + 1))
-            with m.If(ends_tile & (final_pass | w.stationary)):
-                m.d.sync += tile.eq(Mux(final_tile, 0, tile + 1))
 
         # Output groups count through a pixel's channels: bytes into the pixel, constants to read.
         span = signed(config.address_bits + 2)
@@ -103,21 +106,25 @@ class Scatter(wiring.Component):
         # Pixels count along an output row; a new pass returns to the first pixel of its tile, or
         # where it has all tiles to itself, to the first of all.
         x, y = Signal(16), Signal(16)
-        ends_row = x == w.pixels
-        walks = [(x, Mux(ends_row, 0, x + 1)), (y, y + ends_row)]
+        moved, reached, ends_row = Signal(), Signal(), Signal()
+        single, before_last = Signal(), Signal.like(x)
+        m.d.sync += [single.eq(w.pixels == 0), before_last.eq(w.pixels - 1)]
+        m.d.comb += ends_row.eq(Mux(moved, reached, single))
+        walks: list = [(x, Mux(ends_row, 0, x + 1)), (y, y + ends_row)]
+        walks += [(moved, ~ends_row), (reached, x == before_last)]
         for name, of in (("store", ""), ("residual", "residual_")):
             base, pixel, line = (getattr(w, f"{of}{n}") for n in ("address", "pixel", "row"))
             at = Signal(span, name=f"{name}_at")
-            onward = at + Mux(ends_row, line, pixel)
+            next_at = at + Mux(ends_row, line, pixel)
             if config.rings:
                 ring, wrap = getattr(w, f"{of}ring"), getattr(w, f"{of}wrap")
-                onward = Mux(onward >= wrap, onward - ring, onward)
-            walks.append((at, onward))
+                next_at = Mux(next_at >= wrap, next_at - ring, next_at)
+            walks.append((at, next_at))
             m.d.comb += getattr(self, name).eq(base + at + channel)
-        for at, onward in walks:
+        for at, walked in walks:
             at_tile = Signal.like(at, name=f"{at.name}_tile")
             following = Signal.like(at, name=f"{at.name}_following")
-            m.d.comb += following.eq(onward)
+            m.d.comb += following.eq(walked)
             with m.If(self.step & last_group):
                 m.d.sync += at.eq(following)
                 with m.If(ends_tile & ~w.stationary):

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .axi import ADDRESS_BITS, axi4
 from .bursts import Bursts
 from .config import Config
+from .counted import counted
 from .crossbar import Crossbar, read_layout
 from .words import Fields
 
@@ -18,9 +19,9 @@ __all__ = ["Send"]
 class Send(wiring.Component):
     """Steps through transfers from buffers to memory, a beat a cycle.
 
-    A word begins when its ``producer`` has written ``stored`` groups. Buffer reads run ahead of the
-    write channel as far as a small queue has room; beats are whole, so a region is padded to a
-    beat.
+    A word begins :attr:`GRANT_LATENCY` cycles after its ``producer`` has written ``stored`` groups.
+    Buffer reads run ahead of the write channel as far as a small queue has room; beats are whole,
+    so a region is padded to a beat.
 
     Members
     -------
@@ -47,6 +48,7 @@ class Send(wiring.Component):
     hold: Signal
 
     QUEUE = 16
+    GRANT_LATENCY = 2
 
     def __init__(self, config: Config, fields: Fields):
         self._config, self._fields = config, fields
@@ -78,7 +80,9 @@ class Send(wiring.Component):
         m.submodules.bursts = bursts = Bursts(config.axi_bytes)
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=width, depth=self.QUEUE)
         granted = Signal()
-        m.d.comb += granted.eq(self.i.valid & (self.stored[w.producer] >= w.stored))
+        due, finished = Signal(), Signal()
+        there = self.i.valid & (self.stored[w.producer] >= w.stored)
+        m.d.sync += [due.eq(there & ~finished), granted.eq(due & ~finished)]
 
         # Addresses: a word's bursts are offered one after the other, then its beats follow.
         address_done = Signal()
@@ -93,7 +97,8 @@ class Send(wiring.Component):
         m.d.comb += [
             bursts.address.eq(self.regions[w.region] + w.offset),
             bursts.beats.eq(w.beats),
-            axi.awvalid.eq(started & ~address_done & (lengths.w_rdy | entered)),
+            bursts.walks.eq(started & ~address_done),
+            axi.awvalid.eq(bursts.valid & (lengths.w_rdy | entered)),
             axi.awaddr.eq(bursts.at),
             axi.awlen.eq(bursts.length),
             axi.awsize.eq(shift),
@@ -105,7 +110,7 @@ class Send(wiring.Component):
         m.d.sync += entered.eq(axi.awvalid & ~axi.awready)
 
         # Beats: read requests as long as the queue can take what is under way.
-        beat = Signal(24)
+        beat, final = Signal(24), Signal.like(w.beats)
         credit = Signal(range(self.QUEUE + 1), init=self.QUEUE)
         asked = Signal()
         popped = Signal()
@@ -116,7 +121,12 @@ class Send(wiring.Component):
             asked.eq(self.request.valid & self.request.ready),
             popped.eq(queue.r_rdy & queue.r_en),
         ]
-        m.d.sync += credit.eq(credit + popped - asked)
+        m.d.sync += [credit.eq(credit + popped - asked), final.eq(w.beats - 1)]
+        last_beat, asked_last = Signal(), Signal()
+        m.d.comb += [
+            last_beat.eq(counted(m, final, granted, asked, asked_last, "beat")),
+            asked_last.eq(asked & last_beat),
+        ]
         # A beat is a part of the word that it lies in; which part follows the request.
         part_bits = (config.word_bytes // config.axi_bytes - 1).bit_length()
         arriving = Cat(asked, self.request.payload.address[shift : shift + part_bits])
@@ -160,9 +170,8 @@ class Send(wiring.Component):
             m.d.sync += address_done.eq(1)
         with m.If(asked):
             m.d.sync += beat.eq(beat + 1)
-            with m.If(beat + 1 == w.beats):
+            with m.If(last_beat):
                 m.d.sync += [beats_done.eq(1), beat.eq(0)]
-        finished = Signal()
         m.d.comb += [
             finished.eq(address_done & beats_done & (bursts_open == 0)),
             self.i.ready.eq(finished),

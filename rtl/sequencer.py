@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -80,14 +80,20 @@ class Sequencer(wiring.Component):
         count = Signal(bits)
         m.d.comb += count.eq(self.count if self._words is None else len(self._words))
 
-        # Three places: the word on offer, the next one, and the one that the memory is reading.
+        # Places: the word on offer, two behind it, and what the memory is reading. Whether a place
+        # is free is known from the cycle before, so that nothing waits for whoever takes a word.
         index = Signal(bits)
         running = Signal()
         reading = Signal()
-        offered = Signal(self._width, reset_less=True)
-        spare = Signal(self._width, reset_less=True)
-        has_offered = Signal()
-        has_spare = Signal()
+        held = Signal(2)
+        words_left = Signal()
+        offered, spare, last_spare = (
+            Signal(self._width, reset_less=True, name=name)
+            for name in ("offered", "spare", "last_spare")
+        )
+        has_offered, has_spare, has_last = (
+            Signal(name=name) for name in ("has_offered", "has_spare", "has_last")
+        )
         taken = Signal()
         m.d.comb += [
             taken.eq(self.o.valid & self.o.ready),
@@ -96,23 +102,29 @@ class Sequencer(wiring.Component):
             words.read_address.eq(index),
             self.idle.eq(~running & ~has_offered),
         ]
-        held = Signal(2)
-        m.d.comb += held.eq(has_offered + has_spare + reading - taken)
         request = Signal()
-        m.d.comb += request.eq(running & (index != count) & (held < 2))
-        m.d.sync += reading.eq(request)
+        m.d.comb += [
+            words_left.eq(index != count),
+            request.eq(running & words_left & (held != 3)),
+        ]
+        m.d.sync += [reading.eq(request), held.eq(held + request - taken)]
         with m.If(request):
             m.d.sync += index.eq(index + 1)
-        with m.If(running & (index == count) & ~reading & ~has_spare):
+        with m.If(running & ~words_left & ~reading & ~has_spare):
             m.d.sync += running.eq(0)
         with m.If(taken | ~has_offered):
-            with m.If(has_spare):
-                m.d.sync += [offered.eq(spare), has_offered.eq(1), has_spare.eq(reading)]
-                m.d.sync += spare.eq(words.read_data)
-            with m.Else():
-                m.d.sync += [offered.eq(words.read_data), has_offered.eq(reading)]
+            m.d.sync += [
+                offered.eq(Mux(has_spare, spare, words.read_data)),
+                has_offered.eq(has_spare | reading),
+                spare.eq(Mux(has_last, last_spare, words.read_data)),
+                has_spare.eq(has_last | (has_spare & reading)),
+                last_spare.eq(words.read_data),
+                has_last.eq(has_last & reading),
+            ]
         with m.Elif(reading):
-            m.d.sync += [spare.eq(words.read_data), has_spare.eq(1)]
+            m.d.sync += [last_spare.eq(words.read_data), has_spare.eq(1), has_last.eq(has_spare)]
+            with m.If(~has_spare):
+                m.d.sync += spare.eq(words.read_data)
         with m.If(self.start):
             m.d.sync += [index.eq(0), running.eq(1)]
         return m

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from gen.schedule import FetchPlan, SendPlan
 from gen.traffic import FIRST_WORD, LATER, MEMORY_LATENCY, WRITE_AHEAD, Channel
+from rtl.bursts import Bursts
+from rtl.send import Send
 
 BEAT = 16
 PAGE_BEATS = 4096 // BEAT
@@ -55,9 +57,10 @@ def _simulated(
     reads: Sequence[int], writes: Sequence[int], progress: _Given
 ) -> tuple[list[int], list[int]]:
     """Cycle in which each read is valid, and each transfer of writes is seen to be over."""
-    # A transfer, here one burst, is requested two cycles after the one before it.
-    begins = max(FIRST_WORD, progress.stored[0]) + MEMORY_LATENCY
-    wanted = [begins + 2 * i for i, beats in enumerate(reads) for _ in range(beats)]
+    # A transfer, here one burst, is requested so many cycles after the one before it.
+    apart = 2 + Bursts.LATENCY
+    begins = max(FIRST_WORD, progress.stored[0]) + MEMORY_LATENCY + Bursts.LATENCY
+    wanted = [begins + apart * i for i, beats in enumerate(reads) for _ in range(beats)]
     valid: list[int] = []
     ends: list[int] = []
     beat, asked, turn, cycle = 0, FIRST_WORD, True, 0
@@ -65,7 +68,8 @@ def _simulated(
         reading = len(valid) < len(wanted) and cycle >= wanted[len(valid)]
         writing = False
         if len(ends) < len(writes):
-            ask = progress.free_at(0, max(asked, progress.stored[len(ends)]))
+            begun = max(asked, progress.stored[len(ends)])
+            ask = progress.free_at(0, begun + (0 if beat else Send.GRANT_LATENCY))
             writing = cycle >= ask + WRITE_AHEAD
             if writing and (not reading or turn):
                 beat, asked = beat + 1, ask + 1

@@ -31,8 +31,8 @@ class Model:
         self.offers: dict[str, dict[str, int] | None] = dict.fromkeys((*READERS, *WRITERS))
         self.due: list[tuple[int, str, int]] = []
         self.refused = dict.fromkeys((*READERS, *WRITERS), 0)
-        # Bytes that a write has changed so lately that a read may not rely on either value.
-        self.fresh: list[set[int]] = [set() for _ in SIZES]
+        # Accepted in the cycle before.
+        self.writes: list[dict[str, int]] = []
 
     def offer(self) -> None:
         g = self.generator
@@ -57,15 +57,16 @@ class Model:
                     self.refused[port] += 1
                 elif names is READERS:
                     self.read(cycle + latency, port, offered)
+        # Writes of the cycle before are those that reach the memory when this cycle's reads do.
         fresh: list[set[int]] = [set() for _ in SIZES]
-        for port in WRITERS:
-            offered = self.offers[port]
-            if offered is not None and ready[port]:
-                image = self.images[offered["buffer"]]
-                for i in range(offered["count"]):
-                    place = (offered["address"] + i) % len(image)
-                    image[place] = offered["data"] >> 8 * i & 255
-                    fresh[offered["buffer"]].add(place // WORD)
+        for write in self.writes:
+            image = self.images[write["buffer"]]
+            for i in range(write["count"]):
+                place = (write["address"] + i) % len(image)
+                image[place] = write["data"] >> 8 * i & 255
+                fresh[write["buffer"]].add(place // WORD)
+        offers = {port: self.offers[port] for port in WRITERS if ready[port]}
+        self.writes = [offer for offer in offers.values() if offer is not None]
         # A read in the very cycle of a write to its words is what the schedule rules out.
         doubtful = []
         for due, port, wanted in self.due:

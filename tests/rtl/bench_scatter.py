@@ -88,7 +88,9 @@ async def nested_loops(dut):
     sizes = option("rows"), option("groups"), option("lanes")
     await clocked(dut, step=0)
     for word, bits in zip(words(option("words"), *sizes[:2]), packed(sizes), strict=True):
-        dut.word.value = bits
+        dut.word.value, dut.begun.value = bits, 0
+        await FallingEdge(dut.clk)
+        dut.begun.value = 1
         for step, wanted in enumerate(golden(word, *sizes)):
             while generator.random() < 0.3:
                 await FallingEdge(dut.clk)

@@ -166,7 +166,7 @@ always @* assume({0} >= {0}_earlier);
 
 
 WORD = """
-always @* assert(!started || i_valid);
+always @* assert(!(started || due || granted) || i_valid);
 always @* assert(!(address_done || beats_done) || started);
 """
 
@@ -185,7 +185,7 @@ def test_fetch(tmp_path):
     rest += "".join(GROWS.format(name) for name in ("gathered", "passed", "stored", "sent"))
     rest += "always @* if (axi_arvalid) assert(i_valid);\n"
     text = harness(component, ["axi_ar", "store_"], ["i_", "axi_r"], rest)
-    prove(component, tmp_path, text, inside={"pending": FIFO.format(16)})
+    prove(component, tmp_path, text, inside={"pending": FIFO.format(16)}, depth=4)
 
 
 def test_send(tmp_path):
@@ -194,4 +194,4 @@ def test_send(tmp_path):
     rest = STEADY + GROWS.format("stored")
     rest += "always @* if (axi_awvalid) assert(i_valid);\n"
     text = harness(component, ["axi_aw", "axi_w"], ["i_"], rest)
-    prove(component, tmp_path, text, inside={"lengths": FIFO.format(8), "block": WORD})
+    prove(component, tmp_path, text, inside={"lengths": FIFO.format(8), "block": WORD}, depth=4)
