@@ -126,10 +126,12 @@ class Core(wiring.Component):
         pointer = len(self.written)
         offset = Signal(bits_for(config.weight_words))
         pass_offset = Signal(bits_for(config.weight_words))
-        first, last = Signal(), Signal()
+        first, last = Signal(name="first"), Signal(name="last")
         there, issues, weight = Signal(), Signal(init=1), Signal.like(offset)
-        begun, go, ends, ends_pass, ends_passes, ends_word = (Signal() for _ in range(6))
-        ends_tiles, wraps = Signal(), Signal()
+        begun, go, ends, ends_pass, ends_passes, ends_word = (
+            Signal(name=n) for n in ("begun", "go", "ends", "ends_pass", "ends_passes", "ends_word")
+        )
+        ends_tiles, wraps = Signal(name="ends_tiles"), Signal(name="wraps")
         final_pass = counted(m, w.passes, begun, ends_pass, ends_passes, "pass")
         final_tile = counted(
             m, w.tiles, begun, ends & (w.stationary | final_pass), ends_tiles, "tile"
@@ -265,7 +267,7 @@ class Core(wiring.Component):
         m.submodules.tags = tags
         tag = Signal(tag_layout(config))
         k = Signal(len(w.patterns))
-        final, push = Signal(), Signal()
+        final, push = Signal(name="final"), Signal(name="push")
         m.d.comb += [
             tags.w_en.eq(self.tag_enable),
             tags.w_data.eq(self.tag),

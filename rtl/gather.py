@@ -138,7 +138,7 @@ class Gather(wiring.Component):
         config = self._config
         w = self._fields.view(self.i.payload)
         layout = _entry_layout(config)
-        begun, issues = Signal(), Signal()
+        begun, issues = Signal(name="begun"), Signal(name="issues")
         m.d.sync += begun.eq(self.i.valid & ~self.i.ready)
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=self.QUEUE)
         m.d.comb += [
@@ -157,7 +157,7 @@ class Gather(wiring.Component):
             progress.eq(Choice([*self.stored, self.fetched])[w.producer]),
             started.eq(self.stored[self._core] >= w.start),
         ]
-        active, free = Signal(), Signal()
+        active, free = Signal(name="active"), Signal(name="free")
         request = Signal(layout, reset_less=True)
         opened = ~head.inside | (progress >= head.need)
         roomy = ~head.opens | (self.room >= words)
@@ -218,7 +218,9 @@ class Gather(wiring.Component):
         # A line read for the first of two times stays where it is.
         stays = w.doubled & ~(w.line + line_y)[0] if config.doubled else Const(0)
 
-        last_tap, last_line, last_pixel, last_row, last = (Signal() for _ in range(5))
+        last_tap, last_line, last_pixel, last_row, last = (
+            Signal(name=n) for n in ("last_tap", "last_line", "last_pixel", "last_row", "last")
+        )
         taps = counted(m, w.taps, begun, step & ends_run, step & last_tap, "tap")
         lines = counted(m, w.lines, begun, step & last_tap, step & last_line, "line")
         pixels = counted(m, w.pixels, begun, step & last_line, step & last_pixel, "pixel")

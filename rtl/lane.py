@@ -1,6 +1,6 @@
 """Lane: bias, requantisation and residual addition of one output a cycle."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -145,9 +145,11 @@ class Lane(wiring.Component):
             away = ~even & (doubled < 0)
             raised = self._register(m, doubled + half - away, f"{name}_raised")
             # Whatever lies below the last bit that stays: nothing, if the value was a half.
-            most = FRACTION + (1 << len(right)) - 1
-            places = range(min(len(raised), most))
-            mask = Cat(Const(1) if i < FRACTION else late_right > i - FRACTION for i in places)
+            mask = Signal(len(raised), name=f"{name}_mask")
+            with m.Switch(late_right):
+                for places in range(1 << len(right)):
+                    with m.Case(places):
+                        m.d.comb += mask.eq((1 << (FRACTION + places)) - 1)
             below = self._register(m, mask, f"{name}_below") & raised
             some = Cat(below[i : i + 8].any() for i in range(0, len(raised), 8))
             rest = self._register(m, some, f"{name}_rest")

@@ -68,7 +68,9 @@ class Scatter(wiring.Component):
         row = Signal(bits_for(config.rows))
         group = Signal(bits_for(config.groups))
         step, last_group, last_row, ends_tile = self.step, Signal(), Signal(), Signal()
-        ends_pass, ends_passes, onward, ends_tiles = (Signal() for _ in range(4))
+        ends_pass, ends_passes, onward, ends_tiles = (
+            Signal(name=n) for n in ("ends_pass", "ends_passes", "onward", "ends_tiles")
+        )
         final_pass = counted(m, w.passes, self.begun, step & ends_pass, step & ends_passes, "pass")
         final_tile = counted(m, w.tiles, self.begun, step & onward, step & ends_tiles, "tile")
         groups_last = Mux(final_pass, w.groups_last, config.groups - 1)
@@ -106,7 +108,11 @@ class Scatter(wiring.Component):
         # Pixels count along an output row; a new pass returns to the first pixel of its tile, or
         # where it has all tiles to itself, to the first of all.
         x, y = Signal(16), Signal(16)
-        moved, reached, ends_row = Signal(), Signal(), Signal()
+        moved, reached, ends_row = (
+            Signal(name="moved"),
+            Signal(name="reached"),
+            Signal(name="ends_row"),
+        )
         single, before_last = Signal(), Signal.like(x)
         m.d.sync += [single.eq(w.pixels == 0), before_last.eq(w.pixels - 1)]
         m.d.comb += ends_row.eq(Mux(moved, reached, single))

@@ -80,7 +80,7 @@ class Send(wiring.Component):
         m.submodules.bursts = bursts = Bursts(config.axi_bytes)
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=width, depth=self.QUEUE)
         granted = Signal()
-        due, finished = Signal(), Signal()
+        due, finished = Signal(name="due"), Signal(name="finished")
         there = self.i.valid & (self.stored[w.producer] >= w.stored)
         m.d.sync += [due.eq(there & ~finished), granted.eq(due & ~finished)]
 
@@ -97,8 +97,8 @@ class Send(wiring.Component):
         m.d.comb += [
             bursts.address.eq(self.regions[w.region] + w.offset),
             bursts.beats.eq(w.beats),
-            bursts.walks.eq(started & ~address_done),
-            axi.awvalid.eq(bursts.valid & (lengths.w_rdy | entered)),
+            bursts.walks.eq((due | granted | started) & ~address_done),
+            axi.awvalid.eq(bursts.valid & started & (lengths.w_rdy | entered)),
             axi.awaddr.eq(bursts.at),
             axi.awlen.eq(bursts.length),
             axi.awsize.eq(shift),
@@ -122,7 +122,7 @@ class Send(wiring.Component):
             popped.eq(queue.r_rdy & queue.r_en),
         ]
         m.d.sync += [credit.eq(credit + popped - asked), final.eq(w.beats - 1)]
-        last_beat, asked_last = Signal(), Signal()
+        last_beat, asked_last = Signal(name="last_beat"), Signal(name="asked_last")
         m.d.comb += [
             last_beat.eq(counted(m, final, granted, asked, asked_last, "beat")),
             asked_last.eq(asked & last_beat),
@@ -140,30 +140,38 @@ class Send(wiring.Component):
         ]
 
         burst_beat = Signal(9)
-        last = Signal()
-        moved = Signal()
-        length = lengths.r_data[:8]
+        # The length of the burst whose beats are moving, and whether its last one is on offer.
+        length = Signal(8)
+        opened, last, moved, takes = (
+            Signal(name="opened"),
+            Signal(name="last"),
+            Signal(name="moved"),
+            Signal(name="takes"),
+        )
+        m.d.comb += takes.eq(lengths.r_rdy & (~opened | (moved & last)))
+        with m.If(moved):
+            m.d.sync += [last.eq(burst_beat == length), burst_beat.eq(burst_beat + 1)]
+        with m.If(~opened | (moved & last)):
+            m.d.sync += [
+                opened.eq(lengths.r_rdy),
+                length.eq(lengths.r_data[:8]),
+                last.eq(lengths.r_data[:8] == 0),
+                burst_beat.eq(1),
+            ]
         m.d.comb += [
-            last.eq(burst_beat == length),
-            axi.wvalid.eq(queue.r_rdy & lengths.r_rdy),
+            axi.wvalid.eq(queue.r_rdy & opened),
             axi.wdata.eq(queue.r_data),
             axi.wstrb.eq(~0),
             axi.wlast.eq(last),
             moved.eq(axi.wvalid & axi.wready),
             queue.r_en.eq(moved),
-            lengths.r_en.eq(moved & last),
+            lengths.r_en.eq(takes),
             axi.bready.eq(1),
             self.error.eq(axi.bvalid & axi.bresp[1]),
         ]
-        with m.If(moved):
-            m.d.sync += burst_beat.eq(burst_beat + 1)
-            with m.If(last):
-                m.d.sync += burst_beat.eq(0)
 
-        opened = Signal()
-        closed = Signal()
-        m.d.comb += [opened.eq(bursts.step), closed.eq(axi.bvalid & axi.bready)]
-        m.d.sync += bursts_open.eq(bursts_open + opened - closed)
+        closed = axi.bvalid & axi.bready
+        m.d.sync += bursts_open.eq(bursts_open + bursts.step - closed)
         with m.If(granted):
             m.d.sync += started.eq(1)
         with m.If(bursts.step & bursts.last):
