@@ -157,6 +157,11 @@ def bitstream_of(
 ) -> Outcome:
     """A bitstream for an ECP5 board, from the fastest of the seeds.
 
+    Parameters
+    ----------
+    clock_mhz
+        What nextpnr aims at, at least the board's clock; the design runs at the latter.
+
     Raises
     ------
     UserError
@@ -168,7 +173,7 @@ def bitstream_of(
         raise UserError(f"nextpnr places ECP5 boards, not {board.name}; use --tool vivado")
     files = ("top.v", "design.v")
     script, step = synthesis(files, "ecp5", top="top", netlist=True)
-    pin_file = lpf(pins(board), whole.clock_hz)
+    pin_file = lpf(pins(board), max(whole.clock_hz, round(clock_mhz * 1e6)))
     design = mapped(verilog, "ecp5")
     texts = {"top.v": whole.verilog, "design.v": design, "synth.ys": script, "top.lpf": pin_file}
     prepare(folder, texts)
