@@ -44,7 +44,7 @@ def intar(
     A file of rows grows with every design, so what is interrupted is not lost. Status 1 if an
     output differs.
     """
-    from .bench_intar import POINT_B, bench
+    from .bench_intar import MULTIPLIERS, bench
     from .intar_map import draw, map_rows
     from .terminal import progress, say, show
 
@@ -54,7 +54,7 @@ def intar(
     with progress() as tell:
         source = bench(full=full, kernels=kernels, policies=policies, points=points, progress=tell)
         if mapped:
-            source = map_rows(kernels or tuple(POINT_B), full=full, progress=tell)
+            source = map_rows(kernels or tuple(MULTIPLIERS), full=full, progress=tell)
         for row in source:
             rows.append(row)
             if json_path is not None:
