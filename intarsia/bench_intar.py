@@ -20,7 +20,7 @@ from rtl.config import numbered
 
 from .design import Design, compile
 
-__all__ = ["MULTIPLIERS", "POINTS", "POINT_B", "among", "bench"]
+__all__ = ["MULTIPLIERS", "POINTS", "among", "bench"]
 
 Row = dict[str, Any]
 
