@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.intar import KERNELS
@@ -33,6 +33,7 @@ def _schedule(turns: Turns) -> Schedule:
     return schedule_graph(GRAPH, TARGET, placement)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3), st.data())
 def test_bands_of_rows_write_together_what_the_whole_writes(index, data):
     op = placed(GRAPH, Placement.single(GRAPH, GEOMETRY), 8).operations[index][0]
