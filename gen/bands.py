@@ -66,7 +66,7 @@ class _Use:
 def bandable(work: Work) -> list[bool]:
     """Of each operation, whether it can make its rows band by band: all that use its storages must
     see the same rows there."""
-    seen: dict[str, set[tuple[int, int]]] = {}
+    seen: dict[str, set[tuple[int, int] | None]] = {}
     uses: list[list[str]] = []
     for op, core in work.operations:
         unit = work.sites[core].geometry.element_bytes
@@ -77,9 +77,9 @@ def bandable(work: Work) -> list[bool]:
             used.append((op.residual.place.storage, second, rows))
         for name, pitch, height in used:
             whole = pitch * height == work.storages[name]
-            seen.setdefault(name, set()).add((pitch, height) if whole else (0, len(uses)))
+            seen.setdefault(name, set()).add((pitch, height) if whole else None)
         uses.append([name for name, _, _ in used])
-    alike = {name for name, ways in seen.items() if len(ways) == 1 and (min(ways)[0] > 0)}
+    alike = {name for name, ways in seen.items() if len(ways) == 1 and None not in ways}
     return [
         alike.issuperset(names) and aligned(op, work.sites[core].geometry)
         for names, (op, core) in zip(uses, work.operations, strict=True)
@@ -184,9 +184,7 @@ class _Interleaving:
         self.readers: dict[str, set[Section | None]] = {}
         for i, (op, _) in enumerate(work.operations):
             self.makers.setdefault(op.sink.storage, set()).add(inside.get(i))
-            self.readers.setdefault(op.window.storage, set()).add(inside.get(i))
-            if op.residual is not None:
-                name = op.residual.place.storage
+            for name in op.reads:
                 self.readers.setdefault(name, set()).add(inside.get(i))
 
     def run(self) -> Work:

@@ -11,7 +11,7 @@ from rtl.fetch import TENSOR, WEIGHTS
 from .errors import UserError
 from .operation import same
 from .order import group_starts, operand_bytes, written_bytes
-from .schedule import SPILLS, Phase, Schedule
+from .schedule import SPILLS, FetchPlan, Phase, Schedule
 
 __all__ = ["check"]
 
@@ -95,6 +95,13 @@ class _Progress:
             np.zeros(-(-life.extent // self.size), dtype=np.int64) for life in schedule.lifetimes
         ]
         self.end = [0] * len(schedule.lifetimes)
+        # Of each lifetime its transfers from memory, and the beats that have come before each.
+        self.landings: list[list[tuple[FetchPlan, int]]] = [[] for _ in schedule.lifetimes]
+        beats = 0
+        for fetch in schedule.fetches[TENSORS]:
+            if fetch.target == TENSOR:
+                self.landings[fetch.life].append((fetch, beats))
+            beats += fetch.beats
 
     def store(self, phase: Phase) -> None:
         """The phase has run."""
@@ -114,22 +121,19 @@ class _Progress:
         if not self.schedule.lifetimes[life].fetched:
             words = slice(low // self.size, -(-high // self.size))
             return int(self.latest[life][words].max(initial=0))
-        count, beats = 0, 0
-        for fetch in self.schedule.fetches[TENSORS]:
+        count = 0
+        for fetch, before in self.landings[life]:
             end = min(high, fetch.first + fetch.beats * self.size)
-            if fetch.target == TENSOR and fetch.life == life and max(low, fetch.first) < end:
-                count = beats + -(-(end - fetch.first) // self.size)
-            beats += fetch.beats
+            if max(low, fetch.first) < end:
+                count = before + -(-(end - fetch.first) // self.size)
         return count
 
     def there(self, life: int, high: int) -> bool:
         """Whether bytes before ``high`` of a ring are there at all."""
         if not self.schedule.lifetimes[life].fetched:
             return high <= self.end[life]
-        return high <= max(
-            (f.first + f.beats * self.size for f in self.schedule.fetches[TENSORS]
-             if f.target == TENSOR and f.life == life), default=0,
-        )  # fmt: skip
+        ends = (fetch.first + fetch.beats * self.size for fetch, _ in self.landings[life])
+        return high <= max(ends, default=0)
 
 
 def _order(schedule: Schedule) -> None:
@@ -311,7 +315,8 @@ def _overwrites(schedule: Schedule) -> None:
             if use.phase >= write.now or not waits:
                 user = schedule.phases[use.phase].operation.name
                 _fail(write.phase, write.unit, f"overwrites what '{user}' still uses")
-        _leaves(schedule, write, gone)
+        if gone:
+            _leaves(schedule, write, gone)
         _reachable(schedule, write, uses)
 
 

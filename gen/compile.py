@@ -286,8 +286,7 @@ def compile_graph(
     turning = [p for p in tried if len(p.geometries) > 1] + (single[:TURNING] if scarce else [])
     if turning and fixed is None and not unrolled:
         tell("looking for tasks that could take turns")
-        for placement in _turning(graph, target, turning, policy):
-            schedule = schedule_graph(graph, target, placement)
+        for placement, schedule in _turning(graph, target, turning, policy):
             tell(f"predicting {_shapes(placement)}, in turns")
             made = _compiled(graph, target, schedule, throttled)
             if best is None or _better(made, best, policy):
@@ -304,23 +303,24 @@ def compile_graph(
 
 def _turning(
     graph: Graph, target: Target, placements: Sequence[Placement], policy: str
-) -> Iterator[Placement]:
+) -> Iterator[tuple[Placement, Schedule]]:
     """The same placements with operations that take turns, as far as memory suffices."""
     axi_bytes = target.offchip_bytes_per_cycle
     ends: dict = {"inputs": graph.inputs, "outputs": graph.outputs, "axi_bytes": axi_bytes}
     for placement in placements:
         work = placed(graph, placement, axi_bytes)
 
-        def fits(chosen: Turns, work: Work = work) -> bool:
+        def attempt(chosen: Turns, work: Work = work) -> Schedule | None:
             try:
-                _schedule(graph, target, interleaved(work, chosen, **ends))
+                return _schedule(graph, target, interleaved(work, chosen, **ends))
             except UserError:
-                return False
-            return True
+                return None
 
         together = policy != "sequential"
-        for chosen in turns(work, graph.inputs, graph.outputs, fits, together=together):
-            yield replace(placement, turns=chosen)
+        for chosen, schedule in turns(
+            work, graph.inputs, graph.outputs, attempt, together=together
+        ):
+            yield replace(placement, turns=chosen), schedule
 
 
 def _shapes(placement: Placement) -> str:

@@ -118,6 +118,16 @@ class Window:
     def pixel_count(self) -> int:
         return self.rows * self.pixels
 
+    @property
+    def sweep(self) -> Segments | None:
+        """The segments, where lines are swept down strips."""
+        return None if self.segments is None or self.segments.sums else self.segments
+
+    @property
+    def doubled(self) -> int:
+        """1 where every stored row is shown twice, otherwise 0."""
+        return int(self.segments is not None and self.segments.doubled)
+
     def patch_words(self, depth: int) -> int:
         """Words of ``depth`` elements that a pixel's patch takes; of segments, the weight words
         that a tile takes."""
@@ -137,7 +147,7 @@ class Window:
         high = min(self.width, int((inside + self.run).max(initial=0)))
         high += max(0, self.repeats - 1) * self.repeat_step
         start = self.offset - self.position
-        line = self.line >> 1 if self.segments and self.segments.doubled else self.line
+        line = self.line >> self.doubled
         rows = [start + (y - line) * self.pitch for y in range(self.height)]
         return [(row + low, row + high) for row in rows]
 
@@ -148,9 +158,7 @@ class Window:
             for r in range(self.rows)
             for k in range(self.lines)
         }
-        if self.segments is not None and self.segments.doubled:
-            y = {row >> 1 for row in y}
-        return {row for row in y if 0 <= row < self.height}
+        return {row for row in (line >> self.doubled for line in y) if 0 <= row < self.height}
 
 
 @dataclass(frozen=True)
@@ -247,6 +255,12 @@ class Operation:
         return all(same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The storages of its operands: the window's and, if there is one, the second one's."""
+        second = () if self.residual is None else (self.residual.place.storage,)
+        return (self.window.storage, *second)
 
     @property
     def sum_bits(self) -> int:

@@ -126,10 +126,8 @@ def _edges(
     edges: dict[tuple[int, int], tuple[float, float]] = {}
     for op in lowered.operations:
         own, window = group_of[op.tasks[0]], op.window
-        lines, segments = window.lines, window.segments
-        if segments is not None and not segments.sums:
-            # A sweep is cut into bands, which follow those of its producer.
-            lines = segments.warm + 1
+        # A sweep is cut into bands, which follow those of its producer.
+        lines = window.lines if window.sweep is None else window.sweep.warm + 1
         reads = [(window.storage, min(1.0, lines / max(1, window.height)))]
         if op.residual is not None:
             reads.append((op.residual.place.storage, 1.0))

@@ -81,8 +81,7 @@ def placed(
         if geometry.unrolled:
             kept = [replace(op, product=placement.products[op.tasks[0]]) for op in kept]
         chosen += ((op, core) for op in kept)
-        names = {op.sink.storage for op in kept} | {op.window.storage for op in kept}
-        names |= {op.residual.place.storage for op in kept if op.residual}
+        names = {name for op in kept for name in (op.sink.storage, *op.reads)}
         for name in sorted(names):
             if storages.setdefault(name, own.storages[name]) != own.storages[name]:
                 raise UserError(f"tensor '{name}' would lie differently on two cores")
@@ -115,8 +114,7 @@ def _complete(graph: Graph, chosen: Sequence[tuple[Operation, int]], cores: int)
     """Every core has work, and what is read is made: a task that one core would fuse with another
     must not be left to a core that would not."""
     made = {*graph.inputs} | {op.sink.storage for op, _ in chosen}
-    reads = {op.window.storage for op, _ in chosen}
-    reads |= {op.residual.place.storage for op, _ in chosen if op.residual}
+    reads = {name for op, _ in chosen for name in op.reads}
     if not reads <= made or len({core for _, core in chosen}) < cores:
         raise UserError(f"the cores would fuse the tasks of '{graph.name}' in different ways")
 

@@ -191,7 +191,7 @@ class _Planner:
                 (second, self.allocation.residuals[i], self.stored, stored),
             ):
                 if used == life and reads[0] < gone:
-                    if i > now or (i == now and reads[0] < gone):
+                    if i >= now:
                         raise UserError(
                             f"task '{self.operations[i].tasks[0]}' needs rows of "
                             f"'{self.lives[life].storage}' for which {ring.size} bytes are too few"
@@ -210,11 +210,11 @@ class _Planner:
     def _fetch_rows(self, i: int, life: int, end: int) -> None:
         """Brings the rows of a ring up to byte ``end``, which operation ``i`` reads."""
         stay, axi = self.lives[life], self.axi_bytes
-        size = self.storages[stay.storage]
-        end = min(size, -(-end // axi) * axi)
+        beats = -(-end // axi) * axi
+        end = min(self.storages[stay.storage], beats)
         if end <= self.reached[life]:
             return
-        free = [self._vacated(life), self._replaced(i, life, -(-end // axi) * axi)]
+        free = [self._vacated(life), self._replaced(i, life, beats)]
         gathered, stored = (
             tuple(max(pair) for pair in zip(*(f[n] for f in free), strict=True)) for n in (0, 1)
         )
@@ -384,7 +384,7 @@ class _Planner:
             lifetimes=lives,
             fetches=tuple(map(tuple, transfers.fetches)),
             sends=tuple(transfers.sends),
-            offchip=transfers.offchip,
+            offchip={name: transfers.place(name)[1] for name in (*self.inputs, *self.outputs)},
             region_bytes=tuple(transfers.region_bytes),  # pyright: ignore[reportArgumentType]
             streamed=self.streamed,
         )

@@ -54,7 +54,7 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
     size = schedule.buffer_bytes[life.buffer]
     unit = schedule.element_bytes
     segments = w.segments
-    doubled = int(segments is not None and segments.doubled)
+    doubled = w.doubled
     first = tokens.need + tokens.step * (w.line >> doubled)
     lines, rows = (w.line_stride if w.lines > 1 else 0), (w.row_stride if w.rows > 1 else 0)
     return {
@@ -348,7 +348,7 @@ def _core_settings(schedule: Schedule, compiled: Program, core: int) -> dict[str
         "accumulator_bits": schedule.accumulator_bits(core),
         "patterns": schedule.patterns(core),
         "segment": max((w.segments.size for w in windows if w.segments), default=0),
-        "doubled": any(w.segments is not None and w.segments.doubled for w in windows),
+        "doubled": any(w.doubled for w in windows),
         "residual": any(op.residual is not None for op in operations),
         "maximum": any(op.maximum for op in operations),
         "multiply": any(op.residual.multiply for op in operations if op.residual is not None),

@@ -13,41 +13,32 @@ def _unit(op: Operation) -> int:
     return 2 if op.pool else 1
 
 
-def _sweeps(op: Operation) -> bool:
-    segments = op.window.segments
-    return segments is not None and not segments.sums
-
-
 def output_rows(op: Operation) -> int:
     """Rows of pixels that an operation makes."""
-    window, segments = op.window, op.window.segments
-    tiles = segments.tiles if segments is not None and not segments.sums else 1
-    return window.rows * tiles // _unit(op)
+    sweep = op.window.sweep
+    return op.window.rows * (sweep.tiles if sweep else 1) // _unit(op)
 
 
 def _stride(op: Operation) -> int:
     """Source lines from an output row's first to the next one's."""
-    window, segments = op.window, op.window.segments
-    step = segments.every if segments is not None and not segments.sums else window.row_stride
-    return step * _unit(op)
+    sweep = op.window.sweep
+    return (sweep.every if sweep else op.window.row_stride) * _unit(op)
 
 
 def rows_from(op: Operation, row: int) -> int:
     """The first source row that output row ``row`` and those after it need."""
-    doubled = int(op.window.segments is not None and op.window.segments.doubled)
-    line = op.window.line + row * _stride(op) >> doubled
+    line = op.window.line + row * _stride(op) >> op.window.doubled
     return min(max(0, line), op.window.height)
 
 
 def rows_until(op: Operation, count: int) -> int:
     """The source rows before which all lie that the first ``count`` output rows need."""
-    window, segments = op.window, op.window.segments
-    doubled = int(segments is not None and segments.doubled)
-    if segments is not None and not segments.sums:
-        reach = segments.warm + (_unit(op) - 1) * segments.every
-    else:
+    window, sweep = op.window, op.window.sweep
+    if sweep is None:
         reach = (window.lines - 1) * window.line_stride
-    last = window.line + (count - 1) * _stride(op) + reach >> doubled
+    else:
+        reach = sweep.warm + (_unit(op) - 1) * sweep.every
+    last = window.line + (count - 1) * _stride(op) + reach >> window.doubled
     return min(max(0, last + 1), window.height)
 
 
@@ -59,7 +50,7 @@ def _pitch(place: Sink) -> int:
 def pitches(op: Operation) -> tuple[int, int, int]:
     """Elements from a row to the next of the source, of the second operand (0 if there is none)
     and of the sink."""
-    sink = op.sink.pixel * _unit(op) if _sweeps(op) else _pitch(op.sink)
+    sink = op.sink.pixel * _unit(op) if op.window.sweep else _pitch(op.sink)
     residual = 0 if op.residual is None else _pitch(op.residual.place)
     return op.window.pitch, residual, sink
 
@@ -70,10 +61,10 @@ def aligned(op: Operation, geometry: Geometry) -> bool:
     window, unit = op.window, geometry.element_bytes
     source, residual, sink = (unit * pitch for pitch in pitches(op))
     whole = op.softmax is not None and window.pixels % op.softmax[0] != 0
-    apart = not _sweeps(op) and op.sink.pixels != window.pixels
+    apart = window.sweep is None and op.sink.pixels != window.pixels
     if whole or apart or source <= 0 or sink <= 0 or op.factor is not None:
         return False
-    if _sweeps(op) and window.rows > 1 and window.repeats > 1:
+    if window.sweep and window.rows > 1 and window.repeats > 1:
         return False
     first = rows_between(op, 0, 1)
     (low, high), (second_low, second_high) = operand_bytes(first, geometry)
@@ -84,13 +75,12 @@ def aligned(op: Operation, geometry: Geometry) -> bool:
 
 def rows_between(op: Operation, low: int, high: int) -> Operation:
     """The part of ``op`` that makes output rows from ``low`` to before ``high``."""
-    window, segments = op.window, op.window.segments
+    window, sweep = op.window, op.window.sweep
     rows = output_rows(op)
     if (low, high) == (0, rows) and window.rows == 1:
         return op
     first = low * _stride(op)
-    doubled = int(segments is not None and segments.doubled)
-    down = (window.line + first >> doubled) - (window.line >> doubled)
+    down = (window.line + first >> window.doubled) - (window.line >> window.doubled)
     moved: dict = {
         "line": window.line + first,
         "offset": window.offset + down * window.pitch,
@@ -102,17 +92,15 @@ def rows_between(op: Operation, low: int, high: int) -> Operation:
         "sink": _below(op.sink, low * pitches(op)[2]),
         "residual": op.residual and _beside(op.residual, low),
     }
-    if segments is not None and not segments.sums:
+    if sweep is not None:
         tiles = (high - low) * _unit(op)
-        segments = replace(segments, tiles=tiles)
         moved |= {
             "rows": 1,
-            "row_stride": segments.every * tiles,
-            "lines": (tiles - 1) * segments.every + segments.warm + 1,
-            "segments": segments,
+            "row_stride": sweep.every * tiles,
+            "lines": (tiles - 1) * sweep.every + sweep.warm + 1,
+            "segments": replace(sweep, tiles=tiles),
         }
-        steps = window.repeats * len(segments.patterns)
-        changes |= _first(op, steps)
+        changes |= _first(op, window.repeats * len(sweep.patterns))
         further = op.sink.pass_step if window.repeats > 1 else 1
         strip = op.sink.row + (op.sink.pixels - 1) * op.sink.pixel
         changes["sink"] = replace(

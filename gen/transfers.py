@@ -40,7 +40,6 @@ class Transfers:
         self.fetched = [0] * channels
         self.sends: list[SendPlan] = []
         self.region_bytes = [0, 0, 0, 0]
-        self.offchip: dict[str, int] = {}
         self.latest = [np.zeros(life.extent // word_bytes, dtype=np.int64) for life in lives]
         # Per lifetime, the byte at which each of its transfers to memory ends, and its number.
         self._left: dict[int, list[tuple[int, int]]] = {}
@@ -48,7 +47,6 @@ class Transfers:
         for region, names in ((regions.INPUTS, inputs), (regions.OUTPUTS, outputs)):
             for name in names:
                 self._places[name] = region, self._offset(region, storages[name])
-                self.offchip[name] = self._places[name][1]
         self.region_bytes[regions.WEIGHTS] = stream_bytes
 
     def _offset(self, region: int, size: int) -> int:
@@ -117,8 +115,15 @@ class Transfers:
                 first=begin,
             )
             self.fetches[TENSORS].append(plan)
-            landed(self.latest[life], plan, self.fetched[TENSORS], self.word_bytes, self.axi_bytes)
+            self._lands(plan)
             self.fetched[TENSORS] += beats
+
+    def _lands(self, plan: FetchPlan) -> None:
+        """Marks the beats that have come when each word is there that ``plan`` brings."""
+        latest, beats = self.latest[plan.life], np.arange(1, plan.beats + 1)
+        words = (plan.first + self.axi_bytes * (beats - 1)) // self.word_bytes
+        inside = words < len(latest)
+        latest[words[inside]] = self.fetched[TENSORS] + beats[inside]
 
     def send(self, life: int, first: int, last: int, *, producer: int, parts: int) -> None:
         """Takes the same bytes to memory, in so many parts, as soon as each is written."""
@@ -144,14 +149,3 @@ class Transfers:
                     )
                 )
                 self._left.setdefault(life, []).append((high, len(self.sends)))
-
-
-def landed(
-    latest: np.ndarray, plan: FetchPlan, before: int, word_bytes: int, axi_bytes: int
-) -> None:
-    """Marks in ``latest`` (one entry per word of the storage) the beats that have come when each
-    word that ``plan`` brings is there, ``before`` having come earlier."""
-    beats = np.arange(1, plan.beats + 1)
-    words = (plan.first + axi_bytes * (beats - 1)) // word_bytes
-    inside = words < len(latest)
-    latest[words[inside]] = before + beats[inside]

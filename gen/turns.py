@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from .bands import Section, Turns, bandable
 from .rows import output_rows
+from .schedule import Schedule
 from .work import Work
 
 __all__ = ["Way", "turns", "ways"]
@@ -25,15 +26,6 @@ class _Split:
     def of(self, index: int) -> tuple[int, int] | None:
         """The run of an operation, if it is in one."""
         return next((run for run in self.runs if run[0] <= index < run[1]), None)
-
-
-def _reads(work: Work) -> dict[str, list[int]]:
-    result: dict[str, list[int]] = {}
-    for i, (op, _) in enumerate(work.operations):
-        result.setdefault(op.window.storage, []).append(i)
-        if op.residual is not None:
-            result.setdefault(op.residual.place.storage, []).append(i)
-    return result
 
 
 def _singles(work: Work, able: Sequence[bool]) -> list[tuple[int, int]]:
@@ -76,10 +68,12 @@ def _splits(work: Work, able: Sequence[bool], *, together: bool) -> Iterator[_Sp
 
 def _crossing(work: Work, split: _Split, able: Sequence[bool]) -> list[str]:
     """Storages that lie between runs, and only between those, the largest first."""
-    readers = _reads(work)
+    readers: dict[str, list[int]] = {}
     makers: dict[str, set[tuple[int, int] | None]] = {}
     for i, (op, _) in enumerate(work.operations):
         makers.setdefault(op.sink.storage, set()).add(split.of(i))
+        for name in op.reads:
+            readers.setdefault(name, []).append(i)
     found = []
     for i, (op, _) in enumerate(work.operations):
         name = op.sink.storage
@@ -134,8 +128,7 @@ def _gains(work: Work, run: tuple[int, int], outside: frozenset[str]) -> bool:
     """Whether a run is of several operations, or of one that reads or writes what is off chip."""
     first, last = run
     ops = [op for op, _ in work.operations[first:last]]
-    names = {op.sink.storage for op in ops} | {op.window.storage for op in ops}
-    names |= {op.residual.place.storage for op in ops if op.residual}
+    names = {name for op in ops for name in (op.sink.storage, *op.reads)}
     return len(ops) > 1 or bool(names & outside)
 
 
@@ -143,45 +136,54 @@ def turns(
     work: Work,
     inputs: Sequence[str],
     outputs: Sequence[str],
-    fits: Callable[[Turns], bool],
+    attempt: Callable[[Turns], Schedule | None],
     *,
     together: bool,
-) -> Iterator[Turns]:
-    """Turns that ``fits`` admits, each with as few bands as it does; on several cores, or more.
+) -> Iterator[tuple[Turns, Schedule]]:
+    """Turns with the schedules that ``attempt`` makes of them: each with as few bands as fit; on
+    several cores, or more.
 
     Tensors between those that take turns are off chip if they do not fit otherwise, the largest
     first.
 
     Parameters
     ----------
+    attempt
+        The schedule of some turns, or None if they do not fit.
     together
         Whether different tasks may take turns; otherwise each comes after the one before, and only
         what it reads and writes may stream.
     """
+    several = len(work.sites) > 1
     for choices in ways(work, inputs, outputs, together=together):
         for way in choices:
-            found = []
-            several = len(work.sites) > 1
+            found: dict[Turns, Schedule] = {}
             for ahead in (1,) if several else (1, 0):
-                bands = _fewest(lambda n, way=way, ahead=ahead: fits(way.turns(n, ahead)))
-                if bands is not None:
+
+                def made(bands: int, way: Way = way, ahead: int = ahead) -> Schedule | None:
+                    return attempt(way.turns(bands, ahead))
+
+                bands, schedule = _fewest(made)
+                while schedule is not None:
+                    found.setdefault(way.turns(bands, ahead), schedule)
                     # Cores that wait for each other's first band rather have more of them.
-                    doublings = (MOST_BANDS // bands).bit_length() if several else 1
-                    finer = (way.turns(bands << n, ahead) for n in range(doublings))
-                    found += dict.fromkeys(finer)
-            yield from found
+                    bands *= 2
+                    schedule = made(bands) if several and bands <= MOST_BANDS else None
+            yield from found.items()
             if found:
                 break
 
 
-def _fewest(fits: Callable[[int], bool]) -> int | None:
-    """The fewest bands that fit, if that is so for any number: more of them need less memory."""
+def _fewest(made: Callable[[int], Schedule | None]) -> tuple[int, Schedule | None]:
+    """The fewest bands of which a schedule can be made, if any, and that schedule; more bands than
+    some that fit need less memory."""
     low, high = 1, 2
-    while not fits(high):
+    while (found := made(high)) is None:
         low, high = high, 2 * high
         if high > MOST_BANDS:
-            return None
+            return high, None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return high
+        schedule = made(middle)
+        low, high, found = (middle, high, found) if schedule is None else (low, middle, schedule)
+    return high, found

@@ -110,7 +110,7 @@ def _panel(ax: Any, found: Mapping[tuple[int, int], float]) -> None:
     for (share, width), gain in found.items():
         x, y = BANDWIDTHS.index(width), SHARES.index(share)
         shade = min(1.0, 0.08 + (gain - 1) / 6)
-        ax.add_patch(_cell(x, y, shade))
+        ax.bar(x, 1, 1, bottom=y - 0.5, color=(0.05, 0.35, 0.6), alpha=shade, linewidth=0)
         ax.text(
             x, y, f"{gain:.2f}", ha="center", va="center", color="white" if shade > 0.6 else "black"
         )
@@ -120,9 +120,3 @@ def _panel(ax: Any, found: Mapping[tuple[int, int], float]) -> None:
     ax.set_yticks(range(len(SHARES)), [f"1/{n}" if n > 1 else "all" for n in SHARES])
     ax.set_xlabel("off-chip bytes per cycle")
     ax.set_ylabel("on-chip memory, of the working set")
-
-
-def _cell(x: int, y: int, shade: float) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x - 0.5, y - 0.5), 1, 1, color=(0.05, 0.35, 0.6), alpha=shade, linewidth=0)

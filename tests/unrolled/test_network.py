@@ -15,12 +15,11 @@ from intarsia.arrays import from_file
 from rtl.unrolled.chain import Chain
 from rtl.unrolled.product import row_source
 from rtl.unrolled.steps import Steps
-from rtl.unrolled.streamed import Streamed
 from sim import golden
-from sim.cocotb_runner import run_bench
 from sim.vectors import run_vectors
 from tests.e2e.test_unrolled import matmul
 from tests.e2e.test_unrolled import network as convolutions
+from tests.unrolled.streamed import run_streamed
 
 DATA = resources.files("intarsia").joinpath("data")
 
@@ -92,23 +91,7 @@ def test_every_requantisation_clamp_and_table_is_exact(even, shift):
 def test_a_network_between_streams_waits_for_both(tmp_path):
     graph, x, y = _small(True, 0)
     chain = network(graph, rounds=0).component()
-    block = Streamed(chain)
-    np.savez(tmp_path / "vectors.npz", x=x, y=y)
-    seed = 5
-    print(f"seed {seed}")
-    lint = "/* verilator lint_off UNOPTFLAT */\n"
-    run_bench(
-        lint + component_verilog(block, "block", complete=False) + row_source(),
-        "tests.unrolled.bench_streamed",
-        top="block",
-        seed=seed,
-        environment={
-            "VECTORS": str(tmp_path / "vectors.npz"),
-            "INPUT_BITS": "8",
-            "OUTPUT_BITS": str(chain.o.shape().elem_shape.width),
-            "LATENCY": str(block.latency),
-        },
-    )
+    run_streamed(chain, x, y, seed=5, folder=tmp_path)
 
 
 def test_steps_count_thresholds():
