@@ -97,8 +97,10 @@ class _Allocator:
         self.offchip: set[str] = set()
         self.uses: dict[str, list[int]] = {n: [] for n in storages}
         self.pairs: dict[str, set[str]] = {n: set() for n in storages}
+        self.made: dict[str, int] = {}
         for i, op in enumerate(operations):
             names = [op.window.storage, op.sink.storage]
+            self.made.setdefault(op.sink.storage, i)
             if op.factor is not None:
                 # What becomes weights keeps its place until then, so that nothing waits for it to
                 # leave.
@@ -218,7 +220,8 @@ class _Allocator:
                 needed.add(reads[1])
             for name in reads:
                 if name not in self.here:
-                    self._place(name, i, needed, fetched=True)
+                    # A band that reads nothing but padding may come before the first row is made.
+                    self._place(name, i, needed, fetched=i > self.made.get(name, -1))
             if op.sink.storage not in self.here:
                 self._place(op.sink.storage, i, needed, fetched=False)
             sources.append(self.here[op.window.storage])

@@ -120,6 +120,10 @@ class _Core:
         self.pass_ends: list[int] = []
         self.gather_ends: list[int] = []
         self.next_beat = FIRST_WORD
+        # The gather unit's loops: the next word's first step, steps of this word, latest requests.
+        self.next_step = FIRST_WORD + 1
+        self.steps = 0
+        self.requests: deque[tuple[int, int]] = deque()
         self.core_free = FIRST_WORD
         self.last_burst = 0
         self.last_step = -1
@@ -163,8 +167,41 @@ class _Core:
             ),
         )
 
+    def _begins(self) -> int:
+        """When the first beat of the gather unit's next word may be requested."""
+        self.next_step = max(self.next_step, self._place_freed(0))
+        self.steps = 0
+        return max(self.next_beat + 1, self.next_step + Gather.STEP_LATENCY)
+
+    def _walked(self) -> None:
+        """The gather unit's loops go on to the next word: none of a word's steps but the first
+        delays a beat, for the loops are as fast and the queue is longer than they take."""
+        last = max(self.next_step + self.steps - 1, self._place_freed(1))
+        self.next_step = last + Gather.WORD_STEPS
+
+    def _place_freed(self, behind: int) -> int:
+        """When there was a place in the queue for the beat that follows all but the ``behind``
+        latest ones."""
+        left = Gather.QUEUE + behind
+        for end, count in reversed(self.requests):
+            if count >= left:
+                return end - left
+            left -= count
+        return 0
+
+    def _requested(self, first: int, end: int) -> None:
+        """The gather unit's beats pass from ``first`` to before ``end``."""
+        self.steps += end - first
+        if self.requests and self.requests[-1][0] == first:
+            self.requests[-1] = (end, self.requests[-1][1] + end - first)
+        else:
+            self.requests.append((end, end - first))
+        if len(self.requests) > Gather.QUEUE + 1:
+            self.requests.popleft()
+
     def _gathers(self, phase: Phase, first: int, end: int) -> None:
         """The gather unit reads its buffer from ``first`` to before ``end``."""
+        self._requested(first, end)
         firsts, ends = self.model.busy[self.schedule.lifetimes[phase.source].buffer]
         if ends and ends[-1] == first:
             ends[-1] = end
@@ -191,13 +228,13 @@ class _Core:
     def _phase(self, index: int, phase: Phase) -> _Steps:
         op = phase.operation
         self.core_free += Core.WORD_LATENCY
-        self.next_beat += Gather.WORD_LATENCY
         per_row = None
         if op.softmax is not None:
             per_row = op.softmax[0] * groups_per_pixel(op, self.geometry)
         results = _Results(per_row, 2 if op.pool else 1)
         steps = self._segments if op.window.segments else self._patches
         first_beat, first_step = yield from steps(phase, results)
+        self._walked()
         self.gather_ends.append(self.next_beat - 1)
         ends = self.stored[-1]
         softmax_free = ends + 2 - Epilogue.STORE_LATENCY if per_row is not None else 0
@@ -220,7 +257,7 @@ class _Core:
         tiles, passes, pixels = op.tiles(g), op.passes(g), window.pixel_count
         first_beat = first_step = None
         started = yield from _known(partial(self.model.stored_at, self.index, phase.gather.start))
-        beat = max(self.next_beat, started + Gather.TOKEN_LATENCY)
+        beat = max(self._begins(), started + Gather.TOKEN_LATENCY)
         # All passes of each tile; or every tile, read again, in each pass.
         rounds = [(tile, range(passes)) for tile in range(tiles)]
         if op.stationary:
@@ -268,7 +305,7 @@ class _Core:
         reach = config.reach // config.element_bytes
         beats = window.taps * -(-window.run // reach)
         started = yield from _known(partial(self.model.stored_at, self.index, phase.gather.start))
-        beat = max(self.next_beat, started + Gather.TOKEN_LATENCY)
+        beat = max(self._begins(), started + Gather.TOKEN_LATENCY)
         first_beat = first_step = None
         step = self.core_free
         steps = len(segments.patterns)
@@ -287,6 +324,7 @@ class _Core:
                 y = line >> 1 if segments.doubled else line
                 inside = 0 <= y < window.height
                 if segments.skip and not inside:
+                    self._requested(beat, beat + 1)
                     beat += 1
                     continue
                 beat = max(beat, self._room(1))

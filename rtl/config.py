@@ -287,8 +287,10 @@ class Config:
 
     @property
     def results(self) -> int:
-        """Depth of the queue of accumulator groups between the array and the epilogue."""
-        return max(16, 1 << (2 * self.rows * self.groups - 1).bit_length())
+        """Depth of the queue of accumulator groups between the array and the epilogue. Segments
+        make a group a cycle, also while the epilogue still works on another word."""
+        least = 32 if self.patterns else 16
+        return max(least, 1 << (2 * self.rows * self.groups - 1).bit_length())
 
     def linked(self, port: str) -> tuple[int, ...]:
         """The buffers that ``port`` reaches."""

@@ -1,7 +1,7 @@
 """Gather: the affine address generator that turns convolution windows into contiguous patches."""
 
 from amaranth import Array as Choice
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,6 +57,10 @@ def _entry_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(members | dict.fromkeys(("inside", "opens", "skip", "final"), 1))
 
 
+_COMMON = ("buffer", "pad", "words", "segments", "doubled", "producer", "start")
+"""The fields of a word that all its beats share, and need when they are requested."""
+
+
 class Gather(wiring.Component):
     """Reads the bytes under each output pixel's window, a beat of up to ``window`` bytes a cycle.
 
@@ -73,10 +77,12 @@ class Gather(wiring.Component):
     ``doubled`` reads every line twice, as if the tensor had twice the rows; ``skip`` leaves out
     lines that lie above or below the tensor, at a cycle each.
 
-    One beat per cycle within a word. The loops run ahead of the beats, through stages that work out
-    addresses and edges and a short queue: a word's first beat is requested at the earliest
-    :attr:`WORD_LATENCY` cycles after the word is offered, and a beat :attr:`TOKEN_LATENCY` cycles
-    after its token or its room in the ring.
+    One beat per cycle within a word, and one cycle between two words. The loops run ahead of the
+    beats, by up to ``QUEUE`` of them and into the words that follow, through stages that work out
+    addresses and edges and a short queue. A step of the loops takes a cycle, the next word begins
+    :attr:`WORD_STEPS` cycles after a word's last step, and a beat is requested
+    :attr:`STEP_LATENCY` cycles after its step at the earliest, which makes room for another step,
+    and :attr:`TOKEN_LATENCY` cycles after its token or its room in the ring.
 
     Parameters
     ----------
@@ -107,7 +113,8 @@ class Gather(wiring.Component):
     STAGES = 3
     QUEUE = 16
     TOKEN_LATENCY = 2
-    WORD_LATENCY = 1 + STAGES + 2 + 1
+    WORD_STEPS = 3
+    STEP_LATENCY = STAGES + 2 + 1
 
     def __init__(self, config: Config, fields: Fields, *, core: int = 0):
         self._config, self._fields, self._core = config, fields, core
@@ -136,65 +143,82 @@ class Gather(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        w = self._fields.view(self.i.payload)
         layout = _entry_layout(config)
-        begun, issues = Signal(name="begun"), Signal(name="issues")
-        m.d.sync += begun.eq(self.i.valid & ~self.i.ready)
+        issues = Signal(name="issues")
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=self.QUEUE)
+        entry, enters, begins = self._loops(m, issues)
+        m.d.comb += [queue.w_data.eq(entry), queue.w_en.eq(enters), queue.r_en.eq(issues)]
+        head = Signal(layout)
+        m.d.comb += head.eq(queue.r_data)
+
+        # What the beats of a word share waits in a queue of its own.
+        common = Fields({name: self._fields[name] for name in _COMMON})
+        m.submodules.common = words = fifo.SyncFIFOBuffered(width=common.width, depth=self.QUEUE)
+        w = common.view(words.r_data)
         m.d.comb += [
-            Cat(queue.w_data, queue.w_en).eq(self._loops(m, w, begun, issues)),
-            queue.r_en.eq(issues),
+            words.w_data.eq(common.select(self._fields.view(self.i.payload))),
+            words.w_en.eq(begins),
+            words.r_en.eq(issues & head.final),
         ]
 
-        # The oldest beat of the queue is requested when its tokens are there.
-        head = Signal(layout)
+        # The oldest beat of the queue is requested when its tokens are there. They are compared
+        # with registers, which show the word's counters from its second cycle on.
         progress = Signal(config.token_bits)
-        started = Signal()
-        words = Signal(bits_for(config.patch_words + 1))
-        m.d.comb += head.eq(queue.r_data)
+        started, settled = Signal(), Signal()
+        needed = Signal(bits_for(config.patch_words + 1))
         m.d.sync += [
-            words.eq(Mux(w.segments, 1, w.words + 1)),
+            needed.eq(Mux(w.segments, 1, w.words + 1)),
             progress.eq(Choice([*self.stored, self.fetched])[w.producer]),
             started.eq(self.stored[self._core] >= w.start),
+            settled.eq(words.r_rdy & ~words.r_en),
         ]
         active, free = Signal(name="active"), Signal(name="free")
         request = Signal(layout, reset_less=True)
+        of_request = Signal(common.width, reset_less=True)
+        requested = common.view(of_request)
         opened = ~head.inside | (progress >= head.need)
-        roomy = ~head.opens | (self.room >= words)
-        proceeds = started & ~self.hold & (head.skip | (opened & roomy))
+        roomy = ~head.opens | (self.room >= needed)
+        proceeds = settled & started & ~self.hold & (head.skip | (opened & roomy))
         m.d.comb += [
             free.eq(~active | request.skip | self.request.ready),
             issues.eq(queue.r_rdy & proceeds & free),
-            self.claim.eq(Mux(issues & head.opens & ~head.skip, words, 0)),
+            self.claim.eq(Mux(issues & head.opens & ~head.skip, needed, 0)),
             self.request.valid.eq(active & ~request.skip),
-            self.request.payload.buffer.eq(w.buffer),
+            self.request.payload.buffer.eq(requested.buffer),
             self.request.payload.address.eq(request.address),
-            self.i.ready.eq(active & free & request.final),
-            self.beat.pad.eq(w.pad),
+            self.beat.pad.eq(requested.pad),
         ]
         for name, _ in beat_layout(config):
             if name in layout.members:
                 m.d.comb += self.beat[name].eq(request[name])
         if config.patterns:
-            m.d.comb += [self.beat.segment.eq(w.segments), self.beat.doubled.eq(w.doubled)]
+            m.d.comb += [
+                self.beat.segment.eq(requested.segments),
+                self.beat.doubled.eq(requested.doubled),
+            ]
         with m.If(free):
-            m.d.sync += [active.eq(issues), request.eq(head)]
-        with m.If(self.i.ready):
+            m.d.sync += [active.eq(issues), request.eq(head), of_request.eq(words.r_data)]
+        with m.If(active & free & request.final):
             m.d.sync += self.gathered.eq(self.gathered + 1)
         with m.If(self.clear):
             m.d.sync += self.gathered.eq(0)
         return m
 
-    def _loops(self, m: Module, w, begun: Signal, issues: Signal):
-        """The loops of a word, which wait for ``begun`` and for places in the queue, that free with
-        ``issues``; returns what enters the queue, :attr:`STAGES` cycles later, and whether it
-        does."""
+    def _loops(self, m: Module, issues: Signal) -> tuple[data.View, Signal, Signal]:
+        """The loops of the words, which wait for places in the queue, that free with ``issues``;
+        returns what enters the queue, :attr:`STAGES` cycles later, whether it does, and the first
+        step of a word."""
         config = self._config
+        w = self._fields.view(self.i.payload)
         window = Mux(w.segments, config.reach, config.window) if config.patterns else config.window
         span = config.address_bits + 2
         size = range(config.reach + 1)
-        step, walked, held = Signal(), Signal(), Signal(range(self.QUEUE + 1))
-        m.d.sync += held.eq(Mux(issues, held + step - 1, held + step))
+        begun, step, walked = Signal(name="begun"), Signal(name="step"), Signal(name="walked")
+        held = Signal(range(self.QUEUE + 1))
+        m.d.sync += [
+            begun.eq(self.i.valid & ~self.i.ready),
+            held.eq(Mux(issues, held + step - 1, held + step)),
+        ]
 
         # Positions relative to the word's own bases, one register per loop.
         run = Signal(config.address_bits)
@@ -237,7 +261,9 @@ class Gather(wiring.Component):
             last_row.eq(last_pixel & rows),
             last.eq(last_row & repeats),
         ]
-        m.d.sync += walked.eq(begun & (walked | (step & last)))
+        # The stages look at the word for one cycle more.
+        m.d.sync += walked.eq(step & last)
+        m.d.comb += self.i.ready.eq(walked)
         with m.If(~begun):
             m.d.sync += [left.eq(w.run), ends_run.eq(w.run <= window)]
         next_line = self._onward(w, line_address, w.line_step)
@@ -340,8 +366,10 @@ class Gather(wiring.Component):
         stage = {"count": count, "low": low, "high": high, "address": address}
         for name, value in (stage | {"need": least, "inside": inside}).items():
             m.d.comb += entry[name].eq(delayed(m, value, 1, f"ahead_{name}"))
-        valid = delayed(m, step, self.STAGES, "ahead", control=True)
-        return Cat(entry, valid)
+        begins, within = Signal(name="begins"), Signal(name="within")
+        m.d.comb += begins.eq(step & ~within)
+        m.d.sync += within.eq(Mux(step, ~last, within))
+        return entry, delayed(m, step, self.STAGES, "ahead", control=True), begins
 
     def _onward(self, w, address: Signal, step) -> Value:
         """The address of the next row; in a ring, the first one follows the last."""

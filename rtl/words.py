@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-from amaranth import Const, Shape, Value, signed, unsigned
+from amaranth import Cat, Const, Shape, Value, signed, unsigned
 
 from .config import CORE_UNITS, Config, bits_for, numbered
 
@@ -70,6 +70,11 @@ class Fields(dict[str, Field]):
                 values[name] = part.as_signed() if f.signed else part
                 at += f.width
         return SimpleNamespace(**values)
+
+    def select(self, values: SimpleNamespace) -> Value:
+        """The stored bits of these fields, of a view that has them among others."""
+        stored = [getattr(values, name) for name, f in self.items() if f.constant is None]
+        return Cat(stored) if stored else Const(0)
 
 
 def narrowed(fields: Fields, words: Iterable[Mapping[str, int]]) -> Fields:

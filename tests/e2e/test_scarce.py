@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from examples.intar import KERNELS
+from gen.schedule import SPILLS
 from gen.target import Target
 from intarsia.design import compile
 from sim import golden
@@ -13,7 +14,7 @@ SEEDS = [0, 1, 2]
 POLICIES = {"sequential": (4 << 10, 10_000), "dataflow": (6 << 10, 6_000), "auto": (4 << 10, 4_000)}
 """Bytes on chip, and the most cycles, of the small shape on 48 multipliers."""
 
-FULL = {"sequential": 127_000, "dataflow": 37_000, "auto": 30_400}
+FULL = {"sequential": 127_000, "dataflow": 37_000, "auto": 30_000}
 """The most cycles of the full shape on 432 multipliers, 64 KB and 16 bytes per cycle."""
 
 
@@ -32,12 +33,14 @@ def test_small_cnn_in_little_memory_is_bit_exact_and_as_predicted(policy):
     onchip, most = POLICIES[policy]
     target = Target(multipliers=48, offchip_bytes_per_cycle=8, onchip_bytes=onchip)
     design, run = _runs(target, policy, "small")
+    spilt = design.schedule.region_bytes[SPILLS] > 0
     assert design.schedule.onchip_bytes <= onchip
     assert any(life.ring is not None for life in design.schedule.lifetimes)
-    assert run.cycles == design.prediction.cycles <= most
+    assert run.cycles <= most
+    assert abs(run.cycles - design.prediction.cycles) <= (run.cycles // 100 if spilt else 0)
     moved = (run.read_beats + run.write_beats) * 8
     ends = sum(design.graph.tensors[name].bytes for name in ("x", "max4"))
-    assert (moved > ends) == (policy == "sequential")
+    assert (moved > ends) == spilt == (policy == "sequential")
 
 
 @pytest.mark.slow
@@ -45,4 +48,6 @@ def test_small_cnn_in_little_memory_is_bit_exact_and_as_predicted(policy):
 def test_cnn_in_64_kilobytes_is_as_predicted_and_quickest_in_turns(policy):
     target = Target(multipliers=432, offchip_bytes_per_cycle=16, onchip_bytes=64 << 10)
     design, run = _runs(target, policy, "full")
-    assert run.cycles == design.prediction.cycles <= FULL[policy]
+    assert run.cycles <= FULL[policy]
+    spilt = design.schedule.region_bytes[SPILLS] > 0
+    assert abs(run.cycles - design.prediction.cycles) <= (run.cycles // 100 if spilt else 0)
