@@ -102,10 +102,7 @@ def _schedule(graph: Graph, target: Target, work: Work) -> Schedule:
     attempt = partial(_attempt, graph, work, (word_bytes, axi_bytes))
     plenty = 2 * sum(-(-n // word_bytes) * word_bytes for n in work.storages.values())
     budget = target.onchip_bytes
-    resident = tuple(
-        sum(weight_words_of(op, site.geometry) for op in work.of(core))
-        for core, site in enumerate(work.sites)
-    )
+    resident = tuple(_resident(work, core) for core in range(len(work.sites)))
     weights = sum(n * site.word_bytes for n, site in zip(resident, work.sites, strict=True))
     computed = any(op.factor is not None for op, _ in work.operations)
     may_stay = not computed and weights <= MOST_RESIDENT * budget
@@ -150,6 +147,16 @@ def _schedule(graph: Graph, target: Target, work: Work) -> Schedule:
             failure = UserError(f"graph '{graph.name}' needs {result.onchip_bytes} bytes on chip")
     assert failure is not None
     raise failure
+
+
+def _resident(work: Work, core: int) -> int:
+    """Weight words of a core's operations; a task's bands share theirs."""
+    geometry = work.sites[core].geometry
+    words: dict[tuple[tuple[str, ...], int], int] = {}
+    for op in work.of(core):
+        place = 0 if op.weights is None else op.weights.ctypes.data
+        words[op.tasks, place] = weight_words_of(op, geometry)
+    return sum(words.values())
 
 
 def _buffer_bytes(graph: Graph, work: Work, capacities: Sequence[int], word_bytes: int) -> int:
@@ -204,7 +211,8 @@ def schedule_on(
     wiring = Wiring(config.patterns, config.segment, config.word_bytes, config.doubled, config.pool)
     groups = groups_of(lower(graph, geometries[0], fuse=fuse, wiring=wiring))
     core = {task: i // 2 % len(geometries) for i, group in enumerate(groups) for task in group}
-    placement = Placement(geometries, core, dense=len(geometries) > 1)
+    taking = turns is not None
+    placement = Placement(geometries, core, dense=len(geometries) > 1, rows=taking)
     bits = config.weight_bits
     work = placed(graph, placement, config.axi_bytes, fuse=fuse, weight_bits=bits, wiring=wiring)
     if turns is not None:
@@ -307,7 +315,8 @@ def _turning(
     """The same placements with operations that take turns, as far as memory suffices."""
     axi_bytes = target.offchip_bytes_per_cycle
     ends: dict = {"inputs": graph.inputs, "outputs": graph.outputs, "axi_bytes": axi_bytes}
-    for placement in placements:
+    for given in placements:
+        placement = replace(given, rows=True)
         work = placed(graph, placement, axi_bytes)
 
         def attempt(chosen: Turns, work: Work = work) -> Schedule | None:

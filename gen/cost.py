@@ -33,7 +33,8 @@ def _lines(w: Window) -> int:
         return w.pixel_count * w.lines
     rows = range(w.line, w.line + w.rows * w.row_stride, w.row_stride)
     reach = range(0, w.lines * w.line_stride, w.line_stride)
-    return w.pixels * sum(0 <= row + line < w.height for row in rows for line in reach)
+    shown = w.height << w.doubled
+    return w.pixels * sum(0 <= row + line < shown for row in rows for line in reach)
 
 
 def _steps(w: Window) -> int:

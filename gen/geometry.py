@@ -25,7 +25,8 @@ MOST_COLS = 64
 
 
 WIDEST = 128
-"""Bytes of the widest buffer word that is made for segments."""
+"""Bytes of the widest buffer word that is made for segments, and of the widest group of results of
+an array that has others beside it twice as many."""
 
 
 def word_bytes_for(geometry: Geometry, axi_bytes: int, operations: Sequence[Operation]) -> int:

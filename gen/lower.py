@@ -75,8 +75,16 @@ class _Fusion:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, geometry: Geometry, fuse: bool, wiring: Wiring, dense: bool):
-        self.dense = dense
+    def __init__(
+        self,
+        graph: Graph,
+        geometry: Geometry,
+        fuse: bool,
+        wiring: Wiring,
+        dense: bool,
+        rows: bool,
+    ):
+        self.dense, self.rows = dense, rows
         self.graph, self.geometry, self.fuse = graph, geometry, fuse
         self.wiring = wiring if wiring.suits(geometry) else None
         self.views = dict(views(graph))
@@ -335,7 +343,7 @@ class _Lowering:
         made = copies(name, (task.name,), source, sink, self.geometry, **options)
         if self.wiring is not None:
             second = options.get("second")
-            made = vectors(made, source, sink, second, self.geometry, self.wiring)
+            made = vectors(made, source, sink, second, self.geometry, self.wiring, rows=self.rows)
         self.operations += made
 
     def _combine(self, task: Add | Multiply) -> None:
@@ -518,13 +526,15 @@ def lower(
     fuse: bool = True,
     wiring: Wiring = FREE,
     dense: bool = False,
+    rows: bool = False,
 ) -> Lowered:
     """Operations of ``graph`` for an array of ``geometry``.
 
     With ``fuse``, a product's epilogue takes over the sum, or of int16 the product, with another
     tensor and the table that follow it. ``wiring`` is what segments there may be.
     With ``dense``, no tensor lies in panels, is pooled on its way or shown twice, so that all
-    geometries lay it out alike.
+    geometries lay it out alike. With ``rows``, copies of images are made row by row, so that they
+    can take turns with what makes and reads them.
 
     Raises
     ------
@@ -533,7 +543,7 @@ def lower(
     """
     if graph.element_bytes != geometry.element_bytes:
         raise ValueError(f"geometry must be for elements of {graph.element_bytes} bytes")
-    lowering = _Lowering(graph, geometry, fuse, wiring, dense)
+    lowering = _Lowering(graph, geometry, fuse, wiring, dense, rows)
     for task in graph.tasks:
         lowering.task(task)
     lowering.operations = list(_untangled(lowering, graph))

@@ -27,14 +27,14 @@ MOST_WARM, MOST_EVERY, MOST_WEIGHTS = 15, 16, 15
 @dataclass(frozen=True)
 class Wiring:
     """What a machine cuts out of segments: ``patterns``, or any where they are None, of segments of
-    up to ``size`` elements, which come in words of ``word_bytes``; and whether segments may be
-    ``doubled``, or results pooled on their way."""
+    up to ``size`` elements, which come in words of ``word_bytes``; whether segments may be
+    ``doubled``; and of how many groups rows may be whose results are pooled on their way."""
 
     patterns: tuple[Pattern, ...] | None = None
     size: int = 256
     word_bytes: int = 128
     doubled: bool = True
-    pool: bool = True
+    pool: int = 64
 
     def suits(self, geometry: Geometry) -> bool:
         """Whether an array of ``geometry`` may have it."""
@@ -176,10 +176,12 @@ def _ways(
         ), taps  # fmt: skip
     taps = -(-layout.taps // -(-layout.taps // geometry.depth))
     patterns = layout.patterns(taps, 1)
-    if len(patterns) <= MOST_WEIGHTS and not images.source.doubled and not images.pooled:
+    single = stride == task.dilation[0] == 1
+    if len(patterns) <= MOST_WEIGHTS and (single or not images.source.doubled):
         skip = x.zero_point == 0 and _always_inside(task, x, y)
         yield Segments(
-            patterns=patterns, sums=True, skip=skip, edge=1 if abreast else 0, **common
+            patterns=patterns, sums=True, skip=skip, edge=1 if abreast else 0,
+            doubled=images.source.doubled, **common,
         ), taps  # fmt: skip
 
 
@@ -213,11 +215,12 @@ def segmented(
     layout = _layout(task, images, geometry)
     if layout is None:
         return None
-    if images.pooled and not (wiring.pool and _poolable(layout, images)):
+    if images.pooled and not _poolable(layout, images):
         return None
     found: list[tuple[int, Operation, int]] = []
     for segments, taps in _ways(task, layout, images, geometry):
-        if wiring.admits(segments):
+        strips = -(-images.y.shape[2] // layout.pixels) if segments.sums else 1
+        if wiring.admits(segments) and (not images.pooled or strips <= wiring.pool):
             op = _operation(task, layout, segments, images, bias, geometry)
             found.append((cycles([op], geometry, wiring.word_bytes), op, taps))
     if not found:
@@ -300,12 +303,12 @@ def _sink(layout: _Layout, segments: Segments, images: Images) -> Sink:
     view, (_, height, width, _) = images.sink, images.y.shape
     offset, down, right = view.offset, view.strides[1], layout.pixels * view.strides[2]
     further = layout.channels * layout.outputs
-    if segments.sums:
-        strips = -(-width // layout.pixels)
-        return Sink(view.storage, offset, right, down - (strips - 1) * right, strips, None, further)
     if images.pooled:
         # A group of maxima has the place of the second of its two rows.
         offset, down, right = offset - down // 2, down // 2, right // 2
+    if segments.sums:
+        strips = -(-width // layout.pixels)
+        return Sink(view.storage, offset, right, down - (strips - 1) * right, strips, None, further)
     tiles = segments.tiles
     if tiles < height:
         further = tiles * down

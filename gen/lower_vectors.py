@@ -23,14 +23,19 @@ def vectors(
     second: View | None,
     geometry: Geometry,
     wiring: Wiring,
+    *,
+    rows: bool,
 ) -> list[Operation]:
     """The copy ``made`` by patches as one operation on segments, where that is quicker.
 
     Elements of the source are a constant distance apart, and each of them becomes one or several
-    neighbouring elements of the sink, beside as many of the second operand.
+    neighbouring elements of the sink, beside as many of the second operand. With ``rows``, an
+    image's rows come one after the other, so that others can follow them.
     """
-    others = [sink.strides] + ([second.strides] if second else [])
-    shape = _steady(source.shape, [source.strides, *others])
+    every = [source, sink] + ([second] if second else [])
+    height = source.shape[1] if rows and len(source.shape) == 4 and source.shape[0] == 1 else 1
+    inner = source.shape[2:] if height > 1 else source.shape
+    shape = _steady(inner, [view.strides[-len(inner) :] for view in every])
     if shape is None or any(op.softmax is not None for op in made):
         return made
     count, step, times = shape
@@ -50,7 +55,9 @@ def vectors(
         return made
 
     def place(view: View) -> Sink:
-        return Sink(view.storage, view.offset, pixel=abreast * times, pixels=tiles)
+        pixel = abreast * times
+        down = view.strides[1] - (tiles - 1) * pixel if height > 1 else 0
+        return Sink(view.storage, view.offset, pixel=pixel, row=down, pixels=tiles)
 
     weights = np.zeros((1, geometry.cols, geometry.depth), np.int16)
     weights[..., 0] = 1
@@ -65,6 +72,9 @@ def vectors(
             run=segments.size,
             pixels=tiles,
             pixel_step=abreast * step,
+            rows=height,
+            pitch=source.strides[1] if height > 1 else 0,
+            height=height,
             width=(count - 1) * step + 1,
             segments=segments,
         ),

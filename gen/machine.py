@@ -168,7 +168,7 @@ def _pruned(core: Config, program: Program, index: int) -> dict[str, Any]:
         "softmax_groups": core.softmax_groups if any(w["softmax"] for w in epilogue) else 0,
         "residual": any(map(_seconded, epilogue)),
         "multiply": any(w.get("multiply") for w in epilogue),
-        "pool": any(w.get("pool") for w in epilogue),
+        "pool": max((w["pool_row"] + 1 for w in epilogue if w.get("pool")), default=0),
         "maximum": any(w["maximum"] for w in program.words[numbered("core", index)]),
         "even": any(w.get("even") for w in epilogue),
     }

@@ -220,9 +220,9 @@ class Operation:
     ``even`` is how requantisation rounds, as in :mod:`gen.graph`; None where it rounds nothing.
     ``table`` is a lookup of 256 entries, or of int16 interpolated between 257; ``softmax`` (pixels
     per softmax row, exponential table of 256 entries), of int16 with an empty table and
-    ``fraction_bits``. With ``pool``, each two groups become one of maxima of 2 by 2, at the second
-    one's place. ``stationary`` makes a pass over all pixels before the next one; the window then
-    has a repeat per pass.
+    ``fraction_bits``. With ``pool``, groups of each two rows become one of maxima of 2 by 2, at the
+    second one's place. ``stationary`` makes a pass over all pixels before the next one; the window
+    then has a repeat per pass.
     """
 
     name: str
@@ -287,6 +287,11 @@ class Operation:
             )
             terms = np.abs(words).sum(axis=(1, 3))
         return int(terms.max())
+
+    @property
+    def pool_row(self) -> int:
+        """Groups that are made of a row before those of the next: all, or in a sweep one."""
+        return self.sink.pixels if self.window.sweep is None else 1
 
     def passes(self, geometry: Geometry) -> int:
         segments = self.window.segments

@@ -75,7 +75,10 @@ def _tile_starts(op: Operation, geometry: Geometry) -> tuple[np.ndarray, np.ndar
     starts = n * op.sink.steps(geometry)[1] + pixel_offsets(op.sink, tiles)
     counts = np.broadcast_to(np.where(at_edge, segments.tail, segments.columns), starts.shape)
     starts, counts = starts.reshape(-1), counts.reshape(-1)
-    return (starts[1::2], counts[1::2] // 2) if op.pool else (starts, counts)
+    if not op.pool:
+        return starts, counts
+    below = np.arange(len(starts)) // op.pool_row % 2 == 1
+    return starts[below], counts[below] // 2
 
 
 def written(

@@ -14,9 +14,9 @@ from ortools.sat.python import cp_model
 
 from .cost import cycles
 from .geometry import WIDEST, candidates, word_bytes_for
-from .graph import Graph
+from .graph import Conv, Graph
 from .lower import Lowered, lower
-from .operation import Geometry
+from .operation import Geometry, Operation
 from .placement import Placement, groups_of
 from .target import Target
 
@@ -27,6 +27,9 @@ SECONDS = 4.0
 
 ENOUGH = 16
 """Geometries to divide a budget among cores."""
+
+SWEPT_BANDS = 16
+"""Bands in which several cores make an image that each sweeps."""
 
 COLUMNS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 30, 32, 36, 40, 48, 56, 64)
 DEPTHS = (1, 2, 3, 4, 6, 8, 9, 12, 16, 32)
@@ -62,7 +65,7 @@ def costs(graph: Graph, target: Target, most: int) -> Costs:
     All arrays must fuse tasks and lay tensors out alike: as arrays do whose columns have operands
     of their own, or if too few of these agree, with every tensor dense.
     """
-    free = _costs(graph, target, _free_shapes(graph.element_bytes, most), dense=False)
+    free = _costs(graph, target, _free_shapes(graph, most), dense=False)
     if len(free.cycles) >= ENOUGH:
         return free
     return _costs(graph, target, _shapes(graph.element_bytes, most), dense=True)
@@ -74,12 +77,12 @@ def _costs(graph: Graph, target: Target, shapes: Sequence[Geometry], *, dense: b
     axi_bytes = target.offchip_bytes_per_cycle
     tables: list[tuple[Lowered, Costs]] = []
     for geometry in shapes:
-        lowered = lower(graph, geometry, dense=dense)
+        lowered = lower(graph, geometry, dense=dense, rows=True)
         groups = tuple(groups_of(lowered))
         word_bytes = word_bytes_for(geometry, axi_bytes, lowered.operations)
         row = tuple(
-            cycles([op for op in lowered.operations if op.tasks[0] in g], geometry, word_bytes)
-            for g in groups
+            cycles(own, geometry, word_bytes) + sum(map(_edges_of_bands, own))
+            for own in ([op for op in lowered.operations if op.tasks[0] in g] for g in groups)
         )
         for n, (other, table) in enumerate(tables):
             if table.groups == groups and other.views == lowered.views:
@@ -92,6 +95,14 @@ def _costs(graph: Graph, target: Target, shapes: Sequence[Geometry], *, dense: b
         return Costs((), {}, (), dense)
     least = [sum(map(min, zip(*t.cycles.values(), strict=True))) for _, t in tables]
     return tables[least.index(min(least))][1]
+
+
+def _edges_of_bands(op: Operation) -> int:
+    """Cycles that a sweep takes more in bands, without which nothing can follow it closely."""
+    sweep, window = op.window.sweep, op.window
+    if sweep is None:
+        return 0
+    return max(0, SWEPT_BANDS - window.rows) * window.repeats * window.pixels * sweep.warm
 
 
 def _shapes(element_bytes: int, most: int) -> list[Geometry]:
@@ -107,13 +118,18 @@ def _shapes(element_bytes: int, most: int) -> list[Geometry]:
     return found
 
 
-def _free_shapes(element_bytes: int, most: int) -> list[Geometry]:
-    """Arrays of one row with a lane for every column."""
+def _free_shapes(graph: Graph, most: int) -> list[Geometry]:
+    """Arrays of one row with a lane for every column, and as many columns as divide a row of an
+    image in strips that are about equal, even ones so that pixels pair."""
+    element_bytes = graph.element_bytes
+    widths = {graph.tensors[t.output].shape[2] for t in graph.tasks if isinstance(t, Conv)}
+    strips = {-(-width // n) for width in widths for n in range(1, width + 1)}
+    columns = sorted({*COLUMNS, *(cols + cols % 2 for cols in strips)})
     return [
         Geometry(1, cols, depth, cols, element_bytes)
-        for cols in COLUMNS
+        for cols in columns
         for depth in DEPTHS
-        if 4 <= depth <= most // cols and cols * element_bytes <= WIDEST
+        if 3 <= depth <= most // cols and cols * element_bytes <= 2 * WIDEST
     ]
 
 
@@ -164,9 +180,12 @@ def _balanced(table: Costs, shapes: Sequence[Geometry], budget: int) -> list[Geo
     return [g for g in fitting(limits[low]) if g is not None]
 
 
-def partition(table: Costs, budget: int, cores: int, *, apart: bool = False) -> Partition | None:
+def partition(
+    table: Costs, budget: int, cores: int, *, apart: bool = False, turns: bool = False
+) -> Partition | None:
     """The best placement on ``cores`` cores with ``budget`` multipliers together, or None if there
-    is none; with ``apart``, each group of tasks has a core of its own.
+    is none; with ``apart``, each group of tasks has a core of its own; with ``turns``, those of a
+    core take turns, and otherwise follow each other.
 
     One worker, a fixed seed and deterministic time: the same answer every time.
     """
@@ -194,10 +213,15 @@ def partition(table: Costs, budget: int, cores: int, *, apart: bool = False) -> 
             for v, g in zip(shape[c], shapes, strict=True):
                 model.add(takes[t] >= table.cycles[g][t]).only_enforce_if(on[t][c], v)
         model.add(ends[t] >= starts[t] + takes[t])
-        for earlier in range(t):
+        for earlier in () if turns else range(t):
             for c in range(cores):
                 model.add(starts[t] >= ends[earlier]).only_enforce_if(on[t][c], on[earlier][c])
+    last = model.new_int_var(0, horizon, "last")
     for c in range(cores):
+        busy = [model.new_int_var(0, horizon, f"w{t}_{c}") for t in groups if turns]
+        for t, spent in enumerate(busy):
+            model.add(spent >= takes[t]).only_enforce_if(on[t][c])
+        model.add(last >= sum(busy))
         model.add_at_least_one(on[t][c] for t in groups)
         # Cores are numbered in the order of their first tasks.
         for t in groups:
@@ -210,8 +234,8 @@ def partition(table: Costs, budget: int, cores: int, *, apart: bool = False) -> 
         for own, wanted in zip(shape, _balanced(table, shapes, budget), strict=True):
             for v, g in zip(own, shapes, strict=True):
                 model.add_hint(v, g == wanted)
-    last = model.new_int_var(0, horizon, "last")
-    model.add_max_equality(last, ends)
+    for end in ends:
+        model.add(last >= end)
     model.minimize(last)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
@@ -229,7 +253,7 @@ def partition(table: Costs, budget: int, cores: int, *, apart: bool = False) -> 
         for task in table.groups[t]
     }
     bound = round(solver.best_objective_bound)
-    placement = Placement(chosen, core, dense=table.dense)
+    placement = Placement(chosen, core, dense=table.dense, rows=True)
     return Partition(placement, round(solver.objective_value), bound)
 
 

@@ -20,13 +20,14 @@ __all__ = ["Placement", "groups_of", "placed"]
 class Placement:
     """Arrays, one per core, the core of each task that leads an operation, the products of those
     whose weights are the circuit, and which operations take turns, if any do. With ``dense``, all
-    tensors lie dense."""
+    tensors lie dense; with ``rows``, images are copied row by row."""
 
     geometries: tuple[Geometry, ...]
     core: Mapping[str, int]
     products: Mapping[str, Product] = field(default_factory=dict)
     turns: Turns | None = None
     dense: bool = False
+    rows: bool = False
 
     @staticmethod
     def single(graph: Graph, geometry: Geometry) -> "Placement":
@@ -69,7 +70,7 @@ def placed(
         If nothing is computed, or cores would fuse tasks or lay a tensor out in different ways.
     """
     lowered = {
-        g: lower(graph, g, fuse=fuse, wiring=wiring, dense=placement.dense)
+        g: lower(graph, g, fuse=fuse, wiring=wiring, dense=placement.dense, rows=placement.rows)
         for g in set(placement.geometries)
     }
     order = {task.name: i for i, task in enumerate(graph.tasks)}

@@ -1,6 +1,7 @@
 """Policies: which placements of a graph's tasks are worth an exact look, best first."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 
 from .errors import UserError
 from .geometry import candidates
@@ -64,11 +65,14 @@ def _several(
             f"--policy dataflow gives each of {count} tasks a core, --multipliers {budget} leaves "
             f"none for task '{left}'; {count * smallest} would suffice"
         )
-    for cores in range(2, min(MOST_CORES, count) + 1) if policy == "auto" else ():
-        found = partition(table, budget, cores)
-        if found is not None:
+    seen: list[Placement] = []
+    several = range(2, min(MOST_CORES, count) + 1) if policy == "auto" else ()
+    for cores, turns in product(several, (False, True)):
+        found = partition(table, budget, cores, turns=turns)
+        if found is not None and found.placement not in seen:
             gap = found.cycles / max(1, found.bound) - 1
             progress(f"{cores} cores: about {found.cycles:,} cycles, {gap:.0%} above the bound")
+            seen.append(found.placement)
             yield found.placement
     found = partition(table, budget, count, apart=True) if count * smallest <= budget else None
     if found is not None and count > 1:

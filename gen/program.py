@@ -57,13 +57,15 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
     doubled = w.doubled
     first = tokens.need + tokens.step * (w.line >> doubled)
     lines, rows = (w.line_stride if w.lines > 1 else 0), (w.row_stride if w.rows > 1 else 0)
+    # Of a doubled image, the next row is as far as two; a single one only every other time.
+    down = rows if rows % 2 else rows >> doubled
     return {
         "buffer": life.buffer,
         **_ring(life, unit * (w.offset - w.position), unit * w.position),
         "tap_step": unit * w.tap_step,
         "line_step": unit * lines * w.pitch,
         "pixel_step": unit * w.pixel_step if w.pixels > 1 else 0,
-        "row_step": unit * (rows >> doubled) * w.pitch,
+        "row_step": unit * down * w.pitch,
         "run": unit * w.run,
         "taps": w.taps - 1,
         "lines": w.lines - 1,
@@ -90,7 +92,7 @@ def _gather(phase: Phase, schedule: Schedule) -> Word:
         "producer": len(schedule.cores) if tokens.producer is None else tokens.producer,
         "need": first,
         "line_need": tokens.step * lines,
-        "row_need": tokens.step * (rows >> doubled),
+        "row_need": tokens.step * down,
         "limit": tokens.limit,
     }
 
@@ -241,6 +243,7 @@ def _values16(op: Operation) -> Word:
         "multiply": int(multiplies),
         "shift_out": 1 - op.residual.rescale_out[1] if op.residual and multiplies else 0,
         "pool": int(op.pool),
+        "pool_row": op.pool_row - 1 if op.pool else 0,
         "fraction_bits": op.fraction_bits,
     }
 
@@ -352,7 +355,7 @@ def _core_settings(schedule: Schedule, compiled: Program, core: int) -> dict[str
         "residual": any(op.residual is not None for op in operations),
         "maximum": any(op.maximum for op in operations),
         "multiply": any(op.residual.multiply for op in operations if op.residual is not None),
-        "pool": any(op.pool for op in operations),
+        "pool": max((op.pool_row for op in operations if op.pool), default=0),
         "even": any(op.even for op in operations),
         "product_words": longest if g.unrolled else 0,
         "product_latency": c.product.latency if c.product is not None else 0,

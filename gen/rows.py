@@ -35,7 +35,7 @@ def rows_until(op: Operation, count: int) -> int:
     """The source rows before which all lie that the first ``count`` output rows need."""
     window, sweep = op.window, op.window.sweep
     if sweep is None:
-        reach = (window.lines - 1) * window.line_stride
+        reach = (window.lines - 1) * window.line_stride + (_unit(op) - 1) * window.row_stride
     else:
         reach = sweep.warm + (_unit(op) - 1) * sweep.every
     last = window.line + (count - 1) * _stride(op) + reach >> window.doubled
@@ -50,7 +50,7 @@ def _pitch(place: Sink) -> int:
 def pitches(op: Operation) -> tuple[int, int, int]:
     """Elements from a row to the next of the source, of the second operand (0 if there is none)
     and of the sink."""
-    sink = op.sink.pixel * _unit(op) if op.window.sweep else _pitch(op.sink)
+    sink = _unit(op) * (op.sink.pixel if op.window.sweep else _pitch(op.sink))
     residual = 0 if op.residual is None else _pitch(op.residual.place)
     return op.window.pitch, residual, sink
 
@@ -84,7 +84,7 @@ def rows_between(op: Operation, low: int, high: int) -> Operation:
     moved: dict = {
         "line": window.line + first,
         "offset": window.offset + down * window.pitch,
-        "rows": high - low,
+        "rows": (high - low) * _unit(op),
     }
     changes: dict = {
         "name": f"{op.name}_rows{low}",

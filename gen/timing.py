@@ -73,10 +73,10 @@ _Spanning = Generator[None, None, tuple[int, int]]
 @dataclass
 class _Results:
     """A phase's results: when the next may be taken, when the first was, and where a row of a
-    softmax, or one of ``per_store`` groups that are stored as one, stands."""
+    softmax, or two rows of ``pool_row`` groups of which only the second is stored, stand."""
 
     per_row: int | None
-    per_store: int
+    pool_row: int
     begins: int = -1
     first: int | None = None
     in_row: int = 0
@@ -231,7 +231,7 @@ class _Core:
         per_row = None
         if op.softmax is not None:
             per_row = op.softmax[0] * groups_per_pixel(op, self.geometry)
-        results = _Results(per_row, 2 if op.pool else 1)
+        results = _Results(per_row, op.pool_row if op.pool else 0)
         steps = self._segments if op.window.segments else self._patches
         first_beat, first_step = yield from steps(phase, results)
         self._walked()
@@ -339,7 +339,7 @@ class _Core:
                     first_step = step
                     results.begins = yield from _known(partial(self._opens, phase))
                 if segments.sums:
-                    following = y + window.line_stride
+                    following = line + window.line_stride >> window.doubled
                     ends = number == window.lines - 1 or (
                         segments.skip and following >= window.height
                     )
@@ -374,9 +374,9 @@ class _Core:
             self.taken.append(take)
             results.begins = take + 1
             if results.per_row is None:
-                results.in_row = (results.in_row + 1) % results.per_store
-                if results.in_row == 0:
+                if results.in_row >= results.pool_row:
                     self.stored.append(take + self.latency)
+                results.in_row = (results.in_row + 1) % max(1, 2 * results.pool_row)
                 continue
             results.in_row += 1
             if results.in_row == results.per_row:

@@ -11,7 +11,8 @@ from .work import Work
 __all__ = ["Way", "turns", "ways"]
 
 MOST_BANDS = 64
-"""More of them cost more at their edges than they save."""
+"""On one core more of them cost more at their edges than they save; several cores may have twice as
+many."""
 
 MOST_SPLITS = 10
 """Places, of a run of tasks that can take turns, at which it is tried to end their turns."""
@@ -155,6 +156,7 @@ def turns(
         what it reads and writes may stream.
     """
     several = len(work.sites) > 1
+    most = MOST_BANDS * (1 + several)
     for choices in ways(work, inputs, outputs, together=together):
         for way in choices:
             found: dict[Turns, Schedule] = {}
@@ -163,24 +165,24 @@ def turns(
                 def made(bands: int, way: Way = way, ahead: int = ahead) -> Schedule | None:
                     return attempt(way.turns(bands, ahead))
 
-                bands, schedule = _fewest(made)
+                bands, schedule = _fewest(made, most)
                 while schedule is not None:
                     found.setdefault(way.turns(bands, ahead), schedule)
                     # Cores that wait for each other's first band rather have more of them.
                     bands *= 2
-                    schedule = made(bands) if several and bands <= MOST_BANDS else None
+                    schedule = made(bands) if several and bands <= most else None
             yield from found.items()
             if found:
                 break
 
 
-def _fewest(made: Callable[[int], Schedule | None]) -> tuple[int, Schedule | None]:
-    """The fewest bands of which a schedule can be made, if any, and that schedule; more bands than
-    some that fit need less memory."""
+def _fewest(made: Callable[[int], Schedule | None], most: int) -> tuple[int, Schedule | None]:
+    """The fewest bands, up to ``most``, of which a schedule can be made, if any, and that schedule;
+    more bands than some that fit need less memory."""
     low, high = 1, 2
     while (found := made(high)) is None:
         low, high = high, 2 * high
-        if high > MOST_BANDS:
+        if high > most:
             return high, None
     while high - low > 1:
         middle = (low + high) // 2

@@ -123,7 +123,8 @@ class Config:
     multiply
         Whether the second operand may also multiply; of int16 only.
     pool
-        Whether the epilogue can take maxima of 2 by 2 pixels; of int16 only.
+        Groups of the longest row of which the epilogue can take maxima of 2 by 2 pixels, of int16
+        only; 0 builds no unit for it.
     even
         Whether the epilogue can round halves to even, in one step.
     rings
@@ -177,7 +178,7 @@ class Config:
     residual: bool = True
     maximum: bool = True
     multiply: bool = False
-    pool: bool = False
+    pool: int = 0
     even: bool = True
     rings: bool = False
     product_words: int = 0

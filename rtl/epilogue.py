@@ -28,7 +28,7 @@ class Epilogue(wiring.Component):
     A word begins when its tokens are there and its predecessor's last output is written, and then
     takes a group a cycle. A group is written :meth:`latency` cycles after it is taken. In a word
     with ``softmax``, a row's groups go through the softmax unit, and the next row waits for it. In
-    a word with ``pool``, every second group is written, as the maxima of two.
+    a word with ``pool``, groups of every second row are written, as the maxima of two rows.
 
     Members
     -------
@@ -213,9 +213,17 @@ class Epilogue(wiring.Component):
         valid = control[-1]
         if config.pool:
             m.submodules.pool = pool = Pool2(
-                lanes, element_bits=config.element_bits, address_bits=config.address_bits
+                lanes,
+                element_bits=config.element_bits,
+                address_bits=config.address_bits,
+                strips=config.pool,
             )
-            m.d.comb += [pool.i.valid.eq(valid), pool.i.payload.eq(group), pool.on.eq(w.pool)]
+            m.d.comb += [
+                pool.i.valid.eq(valid),
+                pool.i.payload.eq(group),
+                pool.on.eq(w.pool),
+                pool.row.eq(w.pool_row),
+            ]
             group, valid = pool.o.payload, pool.o.valid
         if config.softmax_groups:
             group, valid = self._through_softmax(m, w, group, valid, take, pending)

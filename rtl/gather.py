@@ -239,8 +239,11 @@ class Gather(wiring.Component):
         skips = Const(0)
         if config.patterns:
             skips = w.segments & w.skip & ((y < 0) | (y >= w.height))
-        # A line read for the first of two times stays where it is.
-        stays = w.doubled & ~(w.line + line_y)[0] if config.doubled else Const(0)
+        # A line read for the first of two times stays where it is, and so does a single row.
+        stays = row_stays = Const(0)
+        if config.doubled:
+            stays = w.doubled & ~(w.line + line_y)[0]
+            row_stays = w.doubled & w.row_stride[0] & ~(w.line + row_y)[0]
 
         last_tap, last_line, last_pixel, last_row, last = (
             Signal(name=n) for n in ("last_tap", "last_line", "last_pixel", "last_row", "last")
@@ -267,7 +270,8 @@ class Gather(wiring.Component):
         with m.If(~begun):
             m.d.sync += [left.eq(w.run), ends_run.eq(w.run <= window)]
         next_line = self._onward(w, line_address, w.line_step)
-        next_row = self._onward(w, row_address, w.row_step)
+        next_row = Mux(row_stays, row_address, self._onward(w, row_address, w.row_step))
+        next_need = Mux(row_stays, row_need, row_need + w.row_need)
         with m.If(step):
             m.d.sync += [
                 run.eq(run + window),
@@ -303,8 +307,8 @@ class Gather(wiring.Component):
                     line_address.eq(next_row),
                     row_y.eq(row_y + w.row_stride),
                     line_y.eq(row_y + w.row_stride),
-                    row_need.eq(row_need + w.row_need),
-                    line_need.eq(row_need + w.row_need),
+                    row_need.eq(next_need),
+                    line_need.eq(next_need),
                 ]
             with m.If(last_row):
                 ended = (lane, row_address, line_address, row_y, line_y, row_need, line_need)
@@ -354,7 +358,7 @@ class Gather(wiring.Component):
             "final": last,
         }
         if config.patterns:
-            tag = self._tag(m, w, step & last_tap, step & last_line, lines, y)
+            tag = self._tag(m, w, step & last_tap, step & last_line, lines, w.line + line_y)
             flags |= {"ends": last_tap, "tag": tag}
         entry = Signal(_entry_layout(config))
         for name, value in flags.items():
@@ -376,18 +380,21 @@ class Gather(wiring.Component):
         onward = address + step
         return Mux(onward >= w.wrap, onward - w.ring, onward) if self._config.rings else onward
 
-    def _tag(self, m: Module, w, ends_line, ends_pixel, final, y) -> data.View:
-        """What becomes of a segment: a line of a sum, or outputs after the first few lines."""
+    def _tag(self, m: Module, w, ends_line, ends_pixel, final, shown) -> data.View:
+        """What becomes of a segment: a line of a sum, or outputs after the first few lines.
+        ``shown`` is the line as it is shown, where each may be shown twice."""
+        doubled = w.doubled if self._config.doubled else 0
         begun = Signal()
         phase = Signal(4)
         line = Signal(16)
         weight = Signal(bits_for(self._config.weight_words))
-        following = Signal(signed(20))
+        y, following = Signal(signed(20)), Signal(signed(20))
         tag = Signal(tag_layout(self._config))
         inside = (y >= 0) & (y < w.height)
         warm, sums = line < w.warm, w.line_weight != 0
         m.d.comb += [
-            following.eq(y + w.line_stride),
+            y.eq(shown >> doubled),
+            following.eq((shown + w.line_stride) >> doubled),
             tag.steps.eq(~warm & (phase == 0)),
             tag.first.eq(~sums | ~begun),
             tag.last.eq(~sums | final | (w.skip & (following >= w.height))),

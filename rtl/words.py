@@ -115,7 +115,7 @@ def _values8(config: Config) -> Fields:
     )
 
 
-def _values16() -> Fields:
+def _values16(config: Config) -> Fields:
     """How the epilogue makes int16 of sums."""
     value, shift = Field(16, signed=True), Field(6)
     return Fields(
@@ -127,6 +127,7 @@ def _values16() -> Fields:
         low_out=value,
         high_out=value,
         pool=Field(1),
+        pool_row=Field(bits_for(max(1, config.pool))),
         fraction_bits=Field(4),
     )
 
@@ -294,7 +295,7 @@ def _core_fields(config: Config) -> dict[str, Fields]:
         # the words that each has gathered
         sent=token,
         **{numbered("fetched", channel): token for channel in range(config.channels)},
-        **(_values16() if config.element_bytes == 2 else _values8(config)),
+        **(_values16(config) if config.element_bytes == 2 else _values8(config)),
         **_counters(config, "stored", *(["gathered"] if config.core_count > 1 else [])),
     )
     return {"gather": gather, "core": core, "epilogue": epilogue}

@@ -7,6 +7,7 @@ by hypothesis, so that a failure shrinks and repeats.
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from gen.graph import (
@@ -473,6 +474,38 @@ def images(draw: st.DrawFn) -> Graph:
     used = {name for task in b.tasks for name in task.inputs}
     outputs = tuple(t.output for t in b.tasks if t.output not in used)
     return Graph("images", b.tensors, tuple(b.tasks), (first.name,), outputs)
+
+
+@st.composite
+def volumes(draw: st.DrawFn, *, bits: int = 8) -> Graph:
+    """Images that grow and shrink from task to task, so that the largest tensor has at least a
+    hundred times as many elements as the smallest, with a branch that joins again at times."""
+    b = _Builder(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw, bits=bits)
+    sides = draw(st.integers(5, 10)), draw(st.integers(5, 10))
+    x = first = b.tensor((1, *sides, draw(st.integers(1, 3))))
+    for _ in range(draw(st.integers(2, 4))):
+        before = x
+        same = draw(st.booleans())
+        x = b.window(x, draw(st.sampled_from((1, 2, 2, 4, 8))), 3, 1, same=same)
+        kind = draw(st.sampled_from(("upsample", "pool", "add", "lookup", "")))
+        if kind == "upsample" and x.size <= 400:
+            b.upsample(x, 2)
+        elif kind == "pool":
+            b.pool(x, "max")
+        elif kind == "add" and before is not x:
+            b.block(x)
+        elif kind == "lookup":
+            b.lookup(x)
+        x = b.tensors[b.tasks[-1].output] if b.tasks else x
+    y = b.same(x, (1, 1, 1, x.shape[-1]))
+    b.tasks.append(
+        Pool(b.name("max"), (x.name,), y.name, "max", x.shape[1:3], (1, 1), clamp=x.limits)
+    )
+    if draw(st.booleans()):
+        b.window(y, draw(st.integers(1, 3)), 1, 1, same=True)
+    sizes = [b.tensors[task.output].size for task in b.tasks] + [first.size]
+    assume(max(sizes) >= 100 * min(sizes))
+    return Graph("volumes", b.tensors, tuple(b.tasks), (first.name,), (b.tasks[-1].output,))
 
 
 @st.composite

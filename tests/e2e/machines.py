@@ -111,7 +111,7 @@ MACHINES = {
     # int16: sweeps that show pixels twice and pool, and a lane for every element of a copy
     "wide-segments": Config(
         rows=1, cols=6, depth=9, lanes=6, word_bytes=32, axi_bytes=8, element_bytes=2,
-        weight_bits=16, accumulator_bits=48, multiply=True, pool=True, doubled=True,
+        weight_bits=16, accumulator_bits=48, multiply=True, pool=8, doubled=True,
         patterns=(
             Pattern(1, 1, 3, 1, 3), Pattern(1, 2, 3, 1, 3), Pattern(1, 0, 3, 1, 3),
             Pattern(2, 2, 6), Pattern(2, 1, 3, 1, 3),
@@ -122,11 +122,21 @@ MACHINES = {
     # and in rings
     "wide-rings": Config(
         rows=1, cols=6, depth=9, lanes=6, word_bytes=32, axi_bytes=8, element_bytes=2,
-        weight_bits=16, accumulator_bits=48, multiply=True, pool=True, doubled=True, rings=True,
+        weight_bits=16, accumulator_bits=48, multiply=True, pool=8, doubled=True, rings=True,
         patterns=(
             Pattern(1, 1, 3, 1, 3), Pattern(1, 2, 3, 1, 3), Pattern(1, 0, 3, 1, 3),
             Pattern(2, 2, 6), Pattern(2, 1, 3, 1, 3),
             Pattern(1, 1, 1), Pattern(1, 2, 1), Pattern(2, 1, 1), Pattern(2, 2, 1),
+        ),
+        segment=20, buffer_words=(128, 128, 128), weight_words=256, **_COMMON,
+    ),
+    # and row by row: an array so flat that each line of a window is a step of its own
+    "wide-lines": Config(
+        rows=1, cols=6, depth=3, lanes=6, word_bytes=32, axi_bytes=8, element_bytes=2,
+        weight_bits=16, accumulator_bits=48, multiply=True, pool=8, doubled=True, rings=True,
+        patterns=(
+            Pattern(1, 1, 3), Pattern(1, 2, 3), Pattern(2, 1, 3), Pattern(2, 2, 3),
+            Pattern(2, 2, 3, start=3), Pattern(1, 1, 1), Pattern(1, 2, 1), Pattern(2, 1, 1),
         ),
         segment=20, buffer_words=(128, 128, 128), weight_words=256, **_COMMON,
     ),

@@ -71,6 +71,8 @@ def _bins(schedule: Schedule) -> set[str]:
             bins |= {"segments and lookup"} if op.table is not None else set()
             bins |= {"pixels shown twice"} if segments.doubled else set()
             bins |= {"pooled"} if op.pool else set()
+            bins |= {"sums of lines shown twice"} if segments.sums and segments.doubled else set()
+            bins |= {"sums pooled"} if segments.sums and op.pool else set()
             bins |= {"bands"} if not segments.sums and op.window.rows > 1 else set()
             bins |= {"vectors"} if op.residual is not None else set()
         if op.even is not None:
@@ -118,6 +120,7 @@ WANTED = {
     "rings": RINGS | {"partial rows", "partial columns", "added from a ring", "several phases"},
     "ring-segments": RINGS | {"strips", "sums of lines", "partial strip"},
     "wide-rings": RINGS | {"pixels shown twice", "pooled"},
+    "wide-lines": RINGS | {"sums of lines shown twice", "sums pooled"},
     "pair": {"several cores", "a core reads what another writes", "weights off chip", "softmax"}
     | {"residual addition", "rows read while others are written", "an operand from another core"},
 }
