@@ -25,7 +25,7 @@ from rtl.unrolled.product import ConstantProduct, row_source
 from rtl.unrolled.window import Windowed
 from sim.vectors import run_vectors
 
-from .unrolled_flows import FLOWS, MODEL, Figures, measure, operands_of, vtr_files
+from .unrolled_flows import FLOWS, MODEL, Figures, hosting, measure, operands_of, vtr_files
 
 __all__ = [
     "GENERATORS",
@@ -202,7 +202,11 @@ def _rows(case: Case, generators: Sequence[str]) -> list[Row]:
     shape, kind = kernel(case.kernel, case.size), numbers(case.arithmetic, case.width)
     matrix = weights(shape.matrix, kind, case.sparsity, case.seed)
     inputs = [kind.interval] * len(matrix)
-    options = {"operands": operands_of(case.flow), "modulus_bits": kind.modulus_bits}
+    options = {
+        "operands": operands_of(case.flow),
+        "modulus_bits": kind.modulus_bits,
+        "hosting": hosting(case.flow),
+    }
     library("search.cpp")
     made: dict[str, _Made] = {}
     best: tuple[int, float] | None = None

@@ -10,7 +10,7 @@ from constraints.nextpnr import result, route
 from constraints.steps import Step, run
 from gen.errors import UserError
 
-__all__ = ["FLOWS", "MODEL", "Figures", "measure", "operands_of", "vtr_files"]
+__all__ = ["FLOWS", "MODEL", "Figures", "hosting", "measure", "operands_of", "vtr_files"]
 
 PART = "LFE5U-85F-6BG381C"
 CLOCK_MHZ = 250.0
@@ -47,6 +47,11 @@ def operands_of(flow: str) -> int:
     if flow not in FLOWS:
         raise UserError(f"no flow is called '{flow}'; there are {', '.join(FLOWS)}")
     return 3 if flow in ("xcup-ternary", MODEL) else 2
+
+
+def hosting(flow: str) -> bool:
+    """Whether a flow has tables of six inputs before a carry chain, and puts other logic there."""
+    return flow == "xcup"
 
 
 def _count(cells: dict[str, int]) -> Figures:

@@ -63,7 +63,7 @@ struct Definitions : Prices {
 
   void reprice(int d) {
     if (d < inputs) return;
-    int now_price = price(definitions[d].terms, cap(d));
+    int now_price = price(definitions[d].terms, cap(d), is_output(d));
     if (now_price == definitions[d].price) return;
     save(d);
     total += now_price - definitions[d].price;

@@ -9,6 +9,7 @@ import numpy as np
 from gen.errors import UserError
 from rtl.unrolled.graph import AdderGraph, Operand, Row
 
+from .hosted import hosted
 from .search import checked
 
 __all__ = ["alkaid", "da4ml", "live"]
@@ -138,6 +139,7 @@ def alkaid(
     *,
     operands: int = 3,
     modulus_bits: int | None = None,
+    hosting: bool = False,
 ) -> AdderGraph:
     """What alkaid makes of ``x @ matrix``, its adders fused by itself where rows may have three.
 
@@ -153,7 +155,8 @@ def alkaid(
     if operands == 3:
         fuse = _module("alkaid.trace.passes").fuse_ternary_adders
         solutions = [fuse(logic) for logic in solutions]
-    return _graph(solutions, inputs, modulus_bits)
+    graph = _graph(solutions, inputs, modulus_bits)
+    return hosted(graph) if hosting else graph
 
 
 def da4ml(
@@ -162,6 +165,7 @@ def da4ml(
     *,
     operands: int = 3,
     modulus_bits: int | None = None,
+    hosting: bool = False,
 ) -> AdderGraph:
     """What da4ml makes of ``x @ matrix``; alkaid's pass fuses its adders where rows may have three.
 
@@ -200,4 +204,5 @@ def da4ml(
             None,
         )
         solutions.append(fuse(same) if operands == 3 else same)
-    return _graph(solutions, inputs, modulus_bits)
+    graph = _graph(solutions, inputs, modulus_bits)
+    return hosted(graph) if hosting else graph

@@ -113,7 +113,7 @@ struct Greedy : Sharing {
     for (int d = inputs; d < int(definitions.size()); d++)
       if (definitions[d].alive) {
         total -= definitions[d].price;
-        definitions[d].price = price(definitions[d].terms, cap(d));
+        definitions[d].price = price(definitions[d].terms, cap(d), is_output(d));
         total += definitions[d].price;
       }
     commit();

@@ -212,7 +212,10 @@ def replicated(graph: AdderGraph, window: int, copies: Sequence[Sequence[int]]) 
         def moved(o: Operand, place: list[int] = place) -> Operand:
             return Operand(place[o.value], o.shift, o.negated)
 
-        rows += [Row(tuple(map(moved, row.operands))) for row in graph.rows]
+        rows += [
+            Row(tuple(map(moved, row.operands)), tuple(map(moved, row.guests)))
+            for row in graph.rows
+        ]
         outputs += [moved(o) if o is not None else None for o in graph.outputs]
     inputs = (graph.inputs[0],) * window
     return AdderGraph(inputs, tuple(rows), tuple(outputs), graph.modulus_bits)

@@ -42,9 +42,10 @@ struct Random {
   double real() { return double(next() >> 11) / 9007199254740992.0; }
 };
 
-struct Item {  // an operand of a row: lowest bit, interval
+struct Item {  // an operand of a row: lowest bit, interval, sign
   int low, top;
   i64 lo, hi;
+  int sign;
 };
 
 struct Row {
@@ -60,6 +61,7 @@ struct Definition {
 
 struct Prices {
   int inputs, outputs, arity, limit;  // limit: bits that are kept, 64 where all are
+  bool hosting;                       // whether rows take operands that reach their last bits only
   std::vector<i64> lo, hi;            // per node
   std::vector<u64> hash;              // linear in the inputs, so that equal nodes are found
   std::vector<Definition> definitions;  // per node; inputs have none; outputs follow inputs
@@ -69,8 +71,8 @@ struct Prices {
   i64 total = 0;
   Random random;
 
-  Prices(int n, int m, const i64* low, const i64* high, int arity, int limit, u64 seed)
-      : inputs(n), outputs(m), arity(arity), limit(limit), random{seed * 2654435761u + 88172645463325252ULL} {
+  Prices(int n, int m, const i64* low, const i64* high, int arity, int limit, bool hosting, u64 seed)
+      : inputs(n), outputs(m), arity(arity), limit(limit), hosting(hosting), random{seed * 2654435761u + 88172645463325252ULL} {
     Random names{0x9E3779B97F4A7C15ULL};
     for (int i = 0; i < n + m; i++) {
       lo.push_back(i < n ? low[i] : 0), hi.push_back(i < n ? high[i] : 0);
@@ -97,14 +99,16 @@ struct Prices {
   Item item(const Term& t) const {
     i64 a = lo[t.node] * (i64(1) << t.shift), b = hi[t.node] * (i64(1) << t.shift);
     if (t.sign < 0) std::swap(a, b), a = -a, b = -b;
-    return {t.shift, std::min(limit, bits_of(a, b)), a, b};
+    return {t.shift, std::min(limit, bits_of(a, b)), a, b, t.sign};
   }
 
   int row(const Item* in, int count, Item& out, int most) const {  // price of one row
-    out = {in[0].low, 0, in[0].lo, in[0].hi};
+    out = {in[0].low, 0, in[0].lo, in[0].hi, in[0].sign};
     int second = 1 << 20, widest = in[0].top;
     bool natural = in[0].lo >= 0;
     for (int i = 1; i < count; i++) {
+      // A row is made so that its lowest operand is not negated.
+      if (in[i].low < out.low || (in[i].low == out.low && in[i].sign > 0)) out.sign = in[i].sign;
       if (in[i].low < out.low) second = out.low, out.low = in[i].low;
       else second = std::min(second, in[i].low);
       out.lo += in[i].lo, out.hi += in[i].hi;
@@ -116,7 +120,16 @@ struct Prices {
     return std::max(0, out.top - second - carry);
   }
 
-  int price(const Terms& terms, int most, Terms* order = nullptr, std::vector<Row>* rows = nullptr) const {
+  int turned(const Item* in, int count, const Item& out) const {  // what the negative of a row takes more
+    int second = 1 << 20, positives = 0;
+    for (int i = 0; i < count; i++) {
+      positives += in[i].sign > 0;
+      if (in[i].low > out.low) second = std::min(second, in[i].low);
+    }
+    return positives || count < arity ? second - out.low : 1 << 20;
+  }
+
+  int price(const Terms& terms, int most, bool output, Terms* order = nullptr, std::vector<Row>* rows = nullptr) const {
     static thread_local std::vector<Item> items;
     static thread_local std::vector<Term> names;
     items.clear(), names.clear();
@@ -130,12 +143,22 @@ struct Prices {
       if (rows) names.insert(names.begin() + at, t);
     }
     size_t first = 0;
-    int sum = 0;
+    int sum = 0, turning = 1 << 20, hosts = 0, spare = 0;
     while (items.size() - first > 1) {
       size_t left = items.size() - first;
       int count = arity == 2 || left % 2 == 0 ? 2 : 3;
       Item result;
-      sum += row(&items[first], count, result, most);
+      int cells = row(&items[first], count, result, most), reach = most - items[first + 1].low;
+      if (hosting && reach <= 2 && (hosts || (reach == 1 && spare))) {
+        // The last two bits of a row take another operand for nothing, or four the last one (hosted.py).
+        if (reach == 2) hosts--;
+        else if (spare) spare--;
+        else hosts--, spare = 3;
+      } else {
+        sum += cells;
+        hosts += result.top == most;
+      }
+      turning = turned(&items[first], count, result);
       Term name{0, 0, 1};
       if (rows) {
         Row r{{}, count};
@@ -155,6 +178,7 @@ struct Prices {
       if (rows) names[at - 1] = name;
       first--;
     }
+    if (output && items.size() > first && items[first].sign < 0) sum += std::min(turning, items[first].top);
     if (order) {
       order->clear();
       if (rows && names.size() > first) order->push_back(names[first]);

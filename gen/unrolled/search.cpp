@@ -4,9 +4,11 @@
 // says. A first pass shares pairs of terms (greedy.h); then large neighbourhoods are searched (ruin
 // and recreate, Shaw 1998): a few nodes are dissolved into their users or digits written otherwise,
 // and common parts are found anew by aligning definitions with each other (sharing.h). What is worse
-// is undone (definitions.h), with a probability that rises with time.
+// is undone (definitions.h), with a probability that rises with time. At last definitions become rows,
+// and it is chosen which of them are made negated (signs.h).
 
 #include "greedy.h"
+#include "signs.h"
 
 namespace {
 
@@ -140,9 +142,9 @@ extern "C" {
 // Rows as 10 numbers each: count, then node, shift, sign of three operands. Results: node, shift,
 // sign per output (node -1 where it is zero). Returns the rows' number, or -1 if they do not fit.
 int intarsia_search(int inputs, int outputs, const std::int32_t* matrix, const i64* low, const i64* high, int arity,
-                    int limit, double seconds, i64 rounds, u64 seed, double hot, double cold, int capacity, std::int32_t* rows,
+                    int limit, int hosting, double seconds, i64 rounds, u64 seed, double hot, double cold, int capacity, std::int32_t* rows,
                     std::int32_t* results, double* statistics) {
-  Search s(inputs, outputs, low, high, arity, limit, seed);
+  Search s(inputs, outputs, low, high, arity, limit, hosting, seed);
   s.digits(matrix);
   statistics[0] = double(s.total);
   s.greedy(seconds);
@@ -154,99 +156,21 @@ int intarsia_search(int inputs, int outputs, const std::int32_t* matrix, const i
   statistics[3] = double(s.total);
   s.improve(seconds, rounds, hot, cold);
   statistics[4] = double(s.total), statistics[5] = double(s.rounds);
-  // Rows in the order of their use.
-  std::vector<int> index(s.definitions.size(), -1);
-  std::vector<int> sign(s.definitions.size(), 1), offset(s.definitions.size(), 0);
-  std::vector<char> done(s.definitions.size(), 0);
-  int made = 0;
-  bool fits = true;
-  auto emit = [&](auto&& self, int d) -> Term {
-    // Where upper bits are dropped, nothing or one operand may remain of a node.
-    Terms terms;
-    for (Term t : s.definitions[d].terms) {
-      if (t.shift >= s.cap(d)) continue;
-      if (t.node >= inputs && !done[t.node]) {
-        Term r = self(self, t.node);
-        done[t.node] = true, index[t.node] = r.node, sign[t.node] = r.sign, offset[t.node] = r.shift;
-      }
-      if (t.node >= inputs && index[t.node] < 0) continue;
-      if (t.node >= inputs) t.shift += offset[t.node];
-      terms.push_back(t);
+  Emitted made = emitted(s);
+  if (int(made.rows.size()) > capacity) return -1;
+  for (size_t i = 0; i < made.rows.size(); i++) {
+    const Row& row = made.rows[i];
+    std::int32_t* out = rows + 10 * i;
+    out[0] = row.count;
+    for (int k = 0; k < row.count; k++) {
+      const Term& t = row.operand[k];
+      out[1 + 3 * k] = t.node, out[2 + 3 * k] = t.shift, out[3 + 3 * k] = t.sign;
     }
-    std::vector<Row> tree;
-    Terms last;
-    s.price(terms, s.cap(d), &last, &tree);
-    if (last.empty()) return {-1, 0, 1};
-    // Signs: a row may be made as it is or negated, as its parent likes. A row with three negated
-    // operands cannot be built, and one whose lowest operand is negated pays for what lies below
-    // the others. choice[i][k] has a bit for each operand that is a row to be made negated.
-    struct Signs { int price[2], choice[2]; };
-    const int never = 1 << 20;
-    std::vector<Signs> signs(tree.size());
-    auto fixed = [&](const Term& t) { return t.sign * (t.node < inputs ? 1 : sign[t.node]); };
-    for (size_t i = 0; i < tree.size(); i++) {
-      const Row& r = tree[i];
-      int low = 1 << 20, second = 1 << 20;
-      for (int k = 0; k < r.count; k++) {
-        if (r.operand[k].shift < low) second = low, low = r.operand[k].shift;
-        else second = std::min(second, r.operand[k].shift);
-      }
-      for (int negated = 0; negated < 2; negated++) {
-        signs[i].price[negated] = never, signs[i].choice[negated] = 0;
-        for (int mask = 0; mask < 1 << r.count; mask++) {
-          int negative = 0, price = 0;
-          bool bad = false, below = false;
-          for (int k = 0; k < r.count; k++) {
-            const Term& t = r.operand[k];
-            int bit = mask >> k & 1, s = t.sign;
-            if (t.node < 0) {
-              price += signs[-1 - t.node].price[bit];
-              if (bit) s = -s;
-            } else {
-              bad |= bit;
-              s = fixed(t);
-            }
-            if (negated) s = -s;
-            negative += s < 0;
-            below |= s < 0 && t.shift == low;
-          }
-          if (bad || negative > 2) continue;
-          if (below) price += second - low;
-          if (price < signs[i].price[negated]) signs[i].price[negated] = price, signs[i].choice[negated] = mask;
-        }
-      }
-    }
-    std::vector<int> wanted(tree.size(), 0);
-    if (!tree.empty()) {
-      const Signs& root = signs.back();
-      wanted.back() = s.is_output(d) && root.price[0] < never ? 0 : root.price[1] < root.price[0];
-      for (size_t i = tree.size(); i--;)
-        for (int k = 0; k < tree[i].count; k++)
-          if (tree[i].operand[k].node < 0)
-            wanted[-1 - tree[i].operand[k].node] = signs[i].choice[wanted[i]] >> k & 1;
-    }
-    std::vector<int> place(tree.size());
-    auto outside = [&](const Term& t) -> Term {
-      if (t.node < 0) return {place[-1 - t.node], t.shift, wanted[-1 - t.node] ? -t.sign : t.sign};
-      if (t.node < inputs) return t;
-      return {index[t.node], t.shift, fixed(t)};
-    };
-    for (size_t i = 0; i < tree.size(); i++) {
-      if (made >= capacity) { fits = false; break; }
-      std::int32_t* out = rows + 10 * made;
-      out[0] = tree[i].count;
-      for (int k = 0; k < 3; k++) {
-        Term t = k < tree[i].count ? outside(tree[i].operand[k]) : Term{0, 0, 0};
-        out[1 + 3 * k] = t.node, out[2 + 3 * k] = t.shift, out[3 + 3 * k] = wanted[i] ? -t.sign : t.sign;
-      }
-      place[i] = inputs + made++;
-    }
-    return fits ? outside(last[0]) : Term{-1, 0, 1};
-  };
-  for (int j = 0; j < outputs && fits; j++) {
-    Term r = emit(emit, inputs + j);
-    results[3 * j] = r.node, results[3 * j + 1] = r.shift, results[3 * j + 2] = r.sign;
   }
-  return fits ? made : -1;
+  for (int j = 0; j < outputs; j++) {
+    const Term& t = made.results[j];
+    results[3 * j] = t.node, results[3 * j + 1] = t.shift, results[3 * j + 2] = t.sign;
+  }
+  return int(made.rows.size());
 }
 }

@@ -8,6 +8,7 @@ import numpy as np
 from gen.errors import UserError
 from rtl.unrolled.graph import AdderGraph, Operand, Row
 
+from .hosted import hosted
 from .native import library
 
 __all__ = ["MOST_BITS", "checked", "search"]
@@ -50,6 +51,7 @@ def search(
     *,
     operands: int = 3,
     modulus_bits: int | None = None,
+    hosting: bool = False,
     rounds: int = 0,
     seconds: float | None = None,
     seed: int = 1,
@@ -66,6 +68,9 @@ def search(
         Of a row at most: 3 where the chip adds three in one row of cells, else 2.
     modulus_bits
         Outputs modulo 2 to this power only.
+    hosting
+        Whether rows of two take more operands at their last bits, as of
+        :func:`.hosted.hosted`; only with ``modulus_bits``.
     rounds
         Of improvement; the same number gives the same graph.
     seconds
@@ -96,6 +101,7 @@ def search(
         *pointers,
         operands,
         64 if modulus_bits is None else modulus_bits,
+        int(hosting and operands == 2 and modulus_bits is not None),
         ctypes.c_double(1e9 if seconds is None else seconds),
         ctypes.c_int64(-1 if seconds is not None else rounds),
         ctypes.c_uint64(seed),
@@ -108,7 +114,8 @@ def search(
         raise RuntimeError("the search made more rows than digits")
     found = results.tolist()
     every = [(found[k][0], found[k][1] + shift, found[k][2] * sign) for k, shift, sign in alike]
-    return _graph(tuple(inputs), rows[:count].tolist(), every, modulus_bits)
+    graph = _graph(tuple(inputs), rows[:count].tolist(), every, modulus_bits)
+    return hosted(graph) if hosting else graph
 
 
 def _distinct(array: np.ndarray, *, scale: bool) -> tuple[np.ndarray, list[tuple[int, int, int]]]:

@@ -105,12 +105,12 @@ struct Sharing : Definitions {
       lo.push_back(a), hi.push_back(b);
       int least = limit;
       for (const Place& p : found) least = std::min(least, p.shift);
-      delta = price(pattern, limit == 64 ? limit : limit - least);
+      delta = price(pattern, limit == 64 ? limit : limit - least, false);
     }
     for (size_t begin = 0, end; begin < found.size(); begin = end) {
       for (end = begin; end < found.size() && found[end].definition == found[begin].definition;) end++;
       int d = found[begin].definition;
-      delta += price(replaced(d, found, begin, end, trial), cap(d)) - definitions[d].price;
+      delta += price(replaced(d, found, begin, end, trial), cap(d), is_output(d)) - definitions[d].price;
       if (delta > 4000) break;
     }
     if (node < 0) lo.pop_back(), hi.pop_back();

@@ -46,7 +46,7 @@ def stages(graph: AdderGraph, target: float, delay: Delay) -> tuple[int, ...]:
     rest = [0.0] * len(graph.rows)
     users: list[list[int]] = [[] for _ in graph.rows]
     for index, row in enumerate(graph.rows):
-        for o in row.operands:
+        for o in row.terms:
             if o.value >= n:
                 users[o.value - n].append(index)
     for index in range(len(graph.rows) - 1, -1, -1):

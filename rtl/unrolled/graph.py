@@ -6,7 +6,11 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["AdderGraph", "Operand", "Row", "Shape", "shape_of"]
+__all__ = ["REACH", "ROOM", "AdderGraph", "Operand", "Row", "Shape", "shape_of"]
+
+
+REACH, ROOM = 2, 4
+"""Bits that guests of a row may reach, and how many there may be that reach the last one only."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,19 @@ class Operand:
 
 @dataclass(frozen=True)
 class Row:
-    """A sum of one to three operands; one row of adder cells."""
+    """A sum of one to three operands; one row of adder cells.
+
+    ``guests`` are added too, and reach no further down than the last :data:`REACH` bits, whose
+    carry is dropped: look-up tables of these bits take them in before the carry chain.
+    """
 
     operands: tuple[Operand, ...]
+    guests: tuple[Operand, ...] = ()
+
+    @property
+    def terms(self) -> tuple[Operand, ...]:
+        """All that is added."""
+        return self.operands + self.guests
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class AdderGraph:
                 raise ValueError(f"row {index} must have 1 to 3 operands, not {len(row.operands)}")
             if sum(o.negated for o in row.operands) > 2:
                 raise ValueError(f"row {index} must have an operand that is not negated")
-            if any(not 0 <= o.value < len(self.inputs) + index for o in row.operands):
+            if any(not 0 <= o.value < len(self.inputs) + index for o in row.terms):
                 raise ValueError(f"row {index} must come after all its operands")
         if any(o is not None and o.negated for o in self.outputs):
             raise ValueError("outputs must not be negated; give them a row")
@@ -87,7 +101,7 @@ class AdderGraph:
         result = np.zeros((n + len(self.rows), n), np.int64)
         result[:n] = np.eye(n, dtype=np.int64)
         for index, row in enumerate(self.rows, n):
-            for o in row.operands:
+            for o in row.terms:
                 term = result[o.value] << o.shift
                 result[index] += -term if o.negated else term
         return result
@@ -113,7 +127,7 @@ class AdderGraph:
                 needed[o.value] = max(needed[o.value], bits)
         for index in range(len(full) - 1, len(self.inputs) - 1, -1):
             width = min(needed[index], full[index].width)
-            for o in self.rows[index - len(self.inputs)].operands:
+            for o in self.rows[index - len(self.inputs)].terms:
                 needed[o.value] = max(needed[o.value], width - o.shift)
         return [
             f if need >= f.width else Shape(need, False)
@@ -139,6 +153,19 @@ class AdderGraph:
             return shifts[0]
         return shifts[1] if len(shifts) > 1 else self.shapes[len(self.inputs) + index].width
 
+    def has_room(self, index: int) -> bool:
+        """Whether the tables of a row take its guests: one that reaches two bits, or up to
+        :data:`ROOM` of one, beside two operands of which one is not negated."""
+        row, width = self.rows[index], self.shapes[len(self.inputs) + index].width
+        if not row.guests:
+            return True
+        if len(row.operands) != 2 or all(o.negated for o in row.operands):
+            return False
+        reach = max(width - o.shift for o in row.guests)
+        if reach == REACH:
+            return len(row.guests) == 1 and self.base(index) <= width - REACH
+        return reach < REACH and len(row.guests) <= ROOM
+
     def luts(self, index: int) -> int:
         """Look-up tables of a row that is mapped one cell a bit, with the carry's end for free."""
         operands = self.rows[index].operands
@@ -159,14 +186,14 @@ class AdderGraph:
         """Rows on the longest way to every value."""
         result = [0] * len(self.inputs)
         for row in self.rows:
-            result.append(1 + max(result[o.value] for o in row.operands))
+            result.append(1 + max(result[o.value] for o in row.terms))
         return result
 
     def values(self, x: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
         """Outputs for rows of inputs, int64 (samples, outputs), as the rows add them up."""
         columns = list(np.asarray(x, np.int64).T)
         for row in self.rows:
-            terms = ((columns[o.value] << o.shift) * (-1 if o.negated else 1) for o in row.operands)
+            terms = ((columns[o.value] << o.shift) * (-1 if o.negated else 1) for o in row.terms)
             columns.append(sum(terms, np.zeros_like(columns[0])))
         none = np.zeros_like(columns[0])
         y = np.stack([none if o is None else columns[o.value] << o.shift for o in self.outputs], 1)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
-from amaranth import Instance, Module, Signal
+from amaranth import Cat, Const, Instance, Module, Signal, Value
 from amaranth.hdl import Shape
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -34,6 +35,22 @@ def _last_stage(graph: AdderGraph, stages: Sequence[int]) -> int:
     return max((stages[o.value - n] for o in graph.outputs if o and o.value >= n), default=0)
 
 
+_Term = tuple[Signal, Operand]
+
+
+def _last_bits(guests: list[_Term], y: Signal) -> Value:
+    """What ``guests`` add to the last two bits of ``y``."""
+    low: Value = Const(0, 1)
+    high: Value = Const(0, 1)
+    for signal, o in guests:
+        place = len(y) - 1 - o.shift
+        high ^= signal[place] if place < len(signal) else 0
+        if place:
+            low = signal[0]
+            high ^= low & o.negated
+    return Cat(low, high)
+
+
 class ConstantProduct(wiring.Component):
     """Products of a vector with a constant matrix, one vector a cycle.
 
@@ -59,7 +76,8 @@ class ConstantProduct(wiring.Component):
     Raises
     ------
     ValueError
-        If there is not a stage for each row, or a row comes before one of its operands.
+        If there is not a stage for each row, a row comes before one of its operands, or has no
+        room for its guests.
     """
 
     output: Shape
@@ -76,6 +94,9 @@ class ConstantProduct(wiring.Component):
         for stage, row in zip(chosen, graph.rows, strict=True):
             if any(o.value >= n and chosen[o.value - n] > stage for o in row.operands):
                 raise ValueError("a row must not come before its operands")
+        for index in range(len(graph.rows)):
+            if not graph.has_room(index):
+                raise ValueError(f"row {index} has no room for its guests")
         self._graph, self._registered = graph, registered
         self._stages = (0,) * n + chosen
         self._last = _last_stage(graph, chosen)
@@ -125,17 +146,21 @@ class ConstantProduct(wiring.Component):
             y = Signal(Shape(shape.width, shape.signed), name=f"r{index}")
             values.append([y])
             if shape.width:
-                operands = [(at(o.value, self._stages[n + index]), o) for o in row.operands]
-                m.submodules[f"row{index}"] = self._row(index, operands, y)
+                operands, guests = (
+                    [(at(o.value, self._stages[n + index]), o) for o in some]
+                    for some in (row.operands, row.guests)
+                )
+                m.submodules[f"row{index}"] = self._row(index, operands, guests, y)
         for k, o in enumerate(graph.outputs):
             value = at(o.value, self._last) << o.shift if o is not None else 0
             (m.d.sync if self._registered else m.d.comb).__iadd__(self.o[k].eq(value))
         return m
 
-    def _row(self, index: int, operands: list[tuple[Signal, Operand]], y: Signal) -> Instance:
+    def _row(self, index: int, operands: list[_Term], guests: list[_Term], y: Signal) -> Instance:
         graph = self._graph
         parameters = {"WIDTH": len(y), "BASE": graph.base(index), "COUNT": len(operands)}
-        ports = {}
+        parameters["GUESTS"] = max((len(y) - o.shift for _, o in guests), default=0)
+        ports: dict[str, Any] = {"i_guests": _last_bits(guests, y)}
         for name, (signal, operand) in zip("abc", operands, strict=False):
             parameters |= {
                 f"WIDTH_{name.upper()}": len(signal),

@@ -1,15 +1,17 @@
 // One row of an adder graph: y = ±(a << SHIFT_A) ± (b << SHIFT_B) ± (c << SHIFT_C), cut to WIDTH bits.
-// Bits below BASE are those of the operand that reaches there, which is then not negated.
+// `guests` is added to the last GUESTS bits, at most two, of two operands, without a carry.
+// Up to SHORT bits of two operands are gates. Bits below BASE are those of the operand that reaches there, which is then not negated.
 module intarsia_row #(
   parameter WIDTH = 8, BASE = 0,
   parameter WIDTH_A = 8, SHIFT_A = 0, SIGNED_A = 0, NEGATED_A = 0,
   parameter WIDTH_B = 8, SHIFT_B = 0, SIGNED_B = 0, NEGATED_B = 0,
   parameter WIDTH_C = 8, SHIFT_C = 0, SIGNED_C = 0, NEGATED_C = 0,
-  parameter COUNT = 3
+  parameter COUNT = 3, GUESTS = 0, SHORT = 3
 ) (
   input [WIDTH_A-1:0] a,
   input [WIDTH_B-1:0] b,
   input [WIDTH_C-1:0] c,
+  input [1:0] guests,
   output [WIDTH-1:0] y
 );
 `ifdef INTARSIA_XILINX
@@ -137,9 +139,37 @@ module intarsia_row #(
       assign y[WIDTH-1:BASE] = result[CELLS-1:0];
       end
 `else
-      wire [WIDTH-1:BASE] two = COUNT < 2 ? (NEGATED_A ? -p : p)
-                              : NEGATED_A ? (NEGATED_B ? -p - q : q - p) : (NEGATED_B ? p - q : p + q);
-      assign y[WIDTH-1:BASE] = COUNT < 3 ? two : NEGATED_C ? two - r : two + r;
+      if (COUNT == 2 && !(NEGATED_A && NEGATED_B)) begin : two
+        localparam [0:0] NEGATED = NEGATED_A || NEGATED_B;
+        wire [WIDTH-1:BASE] first = NEGATED_A ? q : p;
+        wire [WIDTH-1:BASE] second = NEGATED_A ? ~p : NEGATED_B ? ~q : q;
+        wire [WIDTH-1:BASE] chained, tables;
+        if (GUESTS == 0) begin : alone
+          assign chained = first;
+          assign tables = second;
+        end else begin : hosting
+          // Tables in front of the last cells add all three, and their carry goes from table to
+          // table, so that the chain has nothing to add to them but its own.
+          localparam [WIDTH-1:0] LAST = {WIDTH{1'b1}} << (WIDTH - GUESTS);
+          localparam AT = GUESTS > 1 ? WIDTH - 2 : WIDTH - 1;
+          wire carry = GUESTS > 1 && ((first[AT] & second[AT]) | (first[AT] & guests[0]) | (second[AT] & guests[0]));
+          wire [WIDTH-1:0] added = ({guests, {WIDTH{1'b0}}} >> 2) ^ ({carry, {WIDTH{1'b0}}} >> 1);
+          assign chained = first & ~LAST[WIDTH-1:BASE];
+          assign tables = LAST[WIDTH-1:BASE] & (first ^ second ^ added[WIDTH-1:BASE]) | ~LAST[WIDTH-1:BASE] & second;
+        end
+        if (GUESTS == 0 && WIDTH - BASE <= SHORT) begin : short
+          // Too few for a carry chain: gates, which mappers join to those around them.
+          wire [WIDTH:BASE] carry;
+          assign carry = {(first & second) | (first & carry[WIDTH-1:BASE]) | (second & carry[WIDTH-1:BASE]), NEGATED};
+          assign y[WIDTH-1:BASE] = first ^ second ^ carry[WIDTH-1:BASE];
+        end else begin : long
+          assign y[WIDTH-1:BASE] = NEGATED ? chained - ~tables : chained + tables;
+        end
+      end else begin : others
+        wire [WIDTH-1:BASE] pair = COUNT < 2 ? (NEGATED_A ? -p : p)
+                                 : NEGATED_A ? (NEGATED_B ? -p - q : q - p) : (NEGATED_B ? p - q : p + q);
+        assign y[WIDTH-1:BASE] = COUNT < 3 ? pair : NEGATED_C ? pair - r : pair + r;
+      end
 `endif
     end
   endgenerate

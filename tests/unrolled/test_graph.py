@@ -72,3 +72,11 @@ def test_values_add_up_what_coefficients_say():
     x = np.array([[3, -4], [-8, 7]])
     assert (graph.values(x) == x @ np.array([[18, 0], [-30, 0]])).all()
     assert graph.depths == [0, 0, 1, 2]
+
+
+def test_guests_need_room():
+    graph = AdderGraph(
+        ((0, 7), (0, 7)), (Row((Operand(0), Operand(1)), (Operand(1),)),), (Operand(2),), 3
+    )
+    with pytest.raises(ValueError, match=r"^row 0 has no room for its guests$"):
+        ConstantProduct(graph)

@@ -3,6 +3,7 @@ import sys
 from importlib import resources
 
 import numpy as np
+import pytest
 
 from gen.emit import component_verilog
 from gen.unrolled.search import search
@@ -54,6 +55,16 @@ def test_product_modulo():
     graph = search(matrix, inputs, modulus_bits=4, rounds=200)
     x = vectors(inputs, 500, 6)
     assert (simulated(ConstantProduct(graph), x) == (x @ matrix) % 16).all()
+
+
+@pytest.mark.parametrize("bits", [3, 6])
+def test_product_whose_rows_have_guests(bits):
+    matrix, inputs = sparse(12, 12, 0, (1 << bits) - 1, 0.4, 5), [(0, (1 << bits) - 1)] * 12
+    graph = search(matrix, inputs, operands=2, modulus_bits=bits, rounds=200, hosting=True)
+    assert {len(row.guests) for row in graph.rows} >= {0, 1}
+    product = ConstantProduct(graph, stages=stages(graph, 1, Delay(1, 0)), registered=True)
+    x = vectors(inputs, 500, 6)
+    assert (simulated(product, x) == (x @ matrix) % (1 << bits)).all()
 
 
 def test_narrow_rows_are_tables():

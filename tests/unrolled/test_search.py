@@ -3,6 +3,7 @@ import pytest
 
 from gen.errors import UserError
 from gen.unrolled.generators import alkaid, da4ml, live
+from gen.unrolled.hosted import hosted
 from gen.unrolled.search import search
 from rtl.unrolled.graph import AdderGraph, Operand, Row
 from tests.unrolled.matrices import sparse, vectors
@@ -48,6 +49,33 @@ def test_the_graph_is_the_matrix_modulo(bits, operands):
     inputs = [(0, (1 << bits) - 1)] * 12
     graph = search(matrix, inputs, operands=operands, modulus_bits=bits, rounds=300)
     product(graph, matrix, inputs, bits)
+
+
+@pytest.mark.parametrize("bits", [3, 5, 8])
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_take_in_what_changes_their_last_bits(bits, seed):
+    matrix = sparse(12, 12, 0, (1 << bits) - 1, 0.4, seed)
+    inputs = [(0, (1 << bits) - 1)] * 12
+    alone = search(matrix, inputs, operands=2, modulus_bits=bits, rounds=300)
+    found = search(matrix, inputs, operands=2, modulus_bits=bits, rounds=300, hosting=True)
+    for graph in (hosted(alone), found):
+        product(graph, matrix, inputs, bits)
+        assert any(row.guests for row in graph.rows)
+        assert all(graph.has_room(k) for k in range(len(graph.rows)))
+        assert graph.area < alone.area
+
+
+def test_whole_sums_have_no_guests():
+    matrix, inputs = sparse(8, 8, -128, 127, 0.4, 1), [BYTE] * 8
+    graph = search(matrix, inputs, operands=2, rounds=100, hosting=True)
+    assert not any(row.guests for row in graph.rows)
+
+
+def test_rows_of_two_are_not_both_negated():
+    matrix, inputs = -sparse(8, 8, 0, 127, 0.4, 1), [(0, 255)] * 8
+    graph = search(matrix, inputs, operands=2, rounds=100)
+    assert all(sum(o.negated for o in row.operands) < 2 for row in graph.rows)
+    product(graph, matrix, inputs)
 
 
 def test_improvement_improves_and_repeats():
