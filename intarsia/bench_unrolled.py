@@ -8,24 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from gen.emit import component_verilog
 from gen.errors import UserError
 from gen.unrolled.generators import alkaid, da4ml
-from gen.unrolled.kernels import KERNELS, Kernel, Numbers, kernel, numbers, replicated, weights
+from gen.unrolled.kernels import KERNELS, Numbers, kernel, numbers, weights
 from gen.unrolled.native import library
 from gen.unrolled.search import search
-from gen.unrolled.stages import Delay, stages
 from rtl.unrolled.graph import AdderGraph
-from rtl.unrolled.plain import PlainProduct
-from rtl.unrolled.product import ConstantProduct, row_source
-from rtl.unrolled.window import Windowed
-from sim.vectors import run_vectors
 
-from .unrolled_flows import FLOWS, MODEL, Figures, hosting, measure, operands_of, vtr_files
+from . import unrolled_circuits as circuits
+from .unrolled_circuits import Circuit
+from .unrolled_flows import FLOWS, MODEL, ROUTED, Figures, hosting, measure, operands_of, vtr_files
 
 __all__ = [
     "GENERATORS",
@@ -40,14 +35,12 @@ __all__ = [
     "write_vtr",
 ]
 
-GENERATORS = ("plain", "da4ml", "alkaid", "ours", "ours-10x")
-"""``ours`` takes the time of the better of da4ml and alkaid, ``ours-10x`` ten times as long."""
+GENERATORS = ("array", "plain", "da4ml", "alkaid", "ours", "ours-10x")
+"""``array`` is the systolic kernels' and no other's. ``ours`` takes the time of the better of da4ml
+and alkaid, ``ours-10x`` ten times as long."""
 
-VECTORS = 200
 _SHARE = 0.95
 """Of our time that is the search's; the rest is for building the graph from what it found."""
-_DELAY, _TARGET = Delay(row=1.0, bit=0.0), 1.0
-"""A row a stage, for the highest clock."""
 _OTHERS = {"da4ml": da4ml, "alkaid": alkaid}
 
 
@@ -111,12 +104,12 @@ def cases(
     flows: Sequence[str] = FLOWS,
     seeds: Sequence[int] = (1,),
 ) -> tuple[Case, ...]:
-    """All combinations.
+    """All combinations that a generator gives a row for.
 
     Raises
     ------
     UserError
-        If one of them does not exist.
+        If one of them does not exist, or none gives a row.
     """
     for name, size in kernels:
         kernel(name, size)
@@ -128,79 +121,44 @@ def cases(
         if not 0 <= sparsity <= 1:
             raise UserError(f"sparsity must be from 0 to 1, not {sparsity}")
     every = itertools.product(kernels, arithmetics, widths, sparsities, flows, seeds)
-    return tuple(Case(*k, a, w, s, f, seed) for k, a, w, s, f, seed in every)
+    named = (Case(*k, a, w, s, f, seed) for k, a, w, s, f, seed in every)
+    found = tuple(case for case in named if any(_applies(name, case) for name in GENERATORS))
+    if not found:
+        raise UserError(f"flow {MODEL} has no systolic kernels: it counts rows of adders")
+    return found
 
 
-@dataclass(frozen=True)
-class _Made:
-    """A generator's block, None for the model, and how long its graph took."""
-
-    block: Any
-    sources: list[str]
-    graph: AdderGraph | None
-    seconds: float
-
-
-def _block(made: AdderGraph, shape: Kernel, flow: str, seconds: float) -> _Made:
-    whole = replicated(made, len(shape.delays) * shape.inputs, shape.copies)
-    if flow == MODEL:
-        return _Made(None, [], whole, seconds)
-    routed = flow == "ecp5-fmax"
-    chosen = stages(whole, _TARGET, _DELAY) if routed else None
-    block: Any = ConstantProduct(whole, stages=chosen, registered=routed)
-    return _Made(_wrapped(block, shape), [row_source()], whole, seconds)
-
-
-def _wrapped(product: Any, shape: Kernel) -> Any:
-    return Windowed(product, shape.delays) if shape.delays != (0,) else product
-
-
-def _plain(shape: Kernel, matrix: np.ndarray, kind: Numbers) -> _Made:
-    m = matrix.shape[1]
-    whole = np.zeros((len(shape.delays) * shape.inputs, m * len(shape.copies)), np.int64)
-    for k, copy in enumerate(shape.copies):
-        whole[list(copy), k * m : (k + 1) * m] = matrix
-    start = time.perf_counter()
-    product = PlainProduct(whole, kind.interval, kind.modulus_bits)
-    return _Made(_wrapped(product, shape), [], None, time.perf_counter() - start)
-
-
-def _compared(made: _Made, source: str, shape: Kernel, matrix: np.ndarray, case: Case) -> int:
-    """Outputs in Verilator that differ from NumPy's, all cycles from a full window on."""
-    kind = numbers(case.arithmetic, case.width)
-    low, high = kind.interval
-    history = max(shape.delays)
-    rng = np.random.default_rng(case.seed + 1000)
-    x = rng.integers(low, high, (VECTORS + history, shape.inputs), endpoint=True)
-    x[history], x[history + 1] = low, high
-    given, out = made.block.i.shape(), made.block.o.shape()
-    latency = _latency(made)
-    y = run_vectors(
-        [source, *made.sources],
-        x,
-        input_bits=given.elem_shape.width,
-        outputs=out.length,
-        output_bits=out.elem_shape.width,
-        signed=out.elem_shape.signed,
-        latency=latency if latency or history else None,
-    )
-    golden = shape.golden(x, matrix)
-    if kind.modulus_bits is not None:
-        golden %= 1 << kind.modulus_bits
-    return int((y[history:] != golden[history:]).sum())
-
-
-def _latency(made: _Made) -> int:
-    block = made.block
-    if block is None:
-        return 0
-    return (block.product if isinstance(block, Windowed) else block).latency
+def _applies(name: str, case: Case) -> bool:
+    """Whether a generator gives a row for a case."""
+    if case.kernel == "systolic" or name == "array":
+        return case.kernel == "systolic" and name == "array" and case.flow != MODEL
+    # A plain sum has no rows of three operands and no pipeline.
+    return name != "plain" or (operands_of(case.flow) == 2 and case.flow != ROUTED)
 
 
 def _rows(case: Case, generators: Sequence[str]) -> list[Row]:
     """The rows of a case."""
     shape, kind = kernel(case.kernel, case.size), numbers(case.arithmetic, case.width)
     matrix = weights(shape.matrix, kind, case.sparsity, case.seed)
+    wanted = [name for name in GENERATORS if name in generators and _applies(name, case)]
+    made: dict[str, Circuit] = {}
+    if "array" in wanted:
+        made["array"] = circuits.array(shape, matrix, kind)
+    if "plain" in wanted:
+        made["plain"] = circuits.plain(shape, matrix, kind)
+    if not {*wanted} <= {"array", "plain"}:
+        graphs = _graphs(case, matrix, kind, wanted)
+        made |= {
+            name: circuits.unrolled(graph, shape, seconds, pipelined=case.flow == ROUTED)
+            for name, (graph, seconds) in graphs.items()
+        }
+    return [_row(case, name, made[name], matrix) for name in wanted]
+
+
+def _graphs(
+    case: Case, matrix: np.ndarray, kind: Numbers, wanted: Sequence[str]
+) -> dict[str, tuple[AdderGraph, float]]:
+    """By generator, its graph and how long it took; those that set the time run in any case."""
     inputs = [kind.interval] * len(matrix)
     options = {
         "operands": operands_of(case.flow),
@@ -208,41 +166,28 @@ def _rows(case: Case, generators: Sequence[str]) -> list[Row]:
         "hosting": hosting(case.flow),
     }
     library("search.cpp")
-    made: dict[str, _Made] = {}
-    best: tuple[int, float] | None = None
-    for name in GENERATORS:
-        # A plain sum has no rows of three operands and no pipeline.
-        if (
-            name == "plain"
-            and name in generators
-            and operands_of(case.flow) == 2
-            and case.flow != "ecp5-fmax"
-        ):
-            made[name] = _plain(shape, matrix, kind)
-        elif name in _OTHERS:
+    made: dict[str, tuple[AdderGraph, float]] = {}
+    for name, generate in _OTHERS.items():
+        start = time.perf_counter()
+        made[name] = generate(matrix, inputs, **options), time.perf_counter() - start
+    best = min(made.values(), key=lambda one: one[0].area)[1]
+    for name, share in (("ours", 1), ("ours-10x", 10)):
+        if name in wanted:
             start = time.perf_counter()
-            graph = _OTHERS[name](matrix, inputs, **options)
-            seconds = time.perf_counter() - start
-            if best is None or graph.area < best[0]:
-                best = graph.area, seconds
-            if name in generators:
-                made[name] = _block(graph, shape, case.flow, seconds)
-        elif name in generators and best is not None:
-            start = time.perf_counter()
-            budget = _SHARE * best[1] * (10 if name == "ours-10x" else 1)
+            budget = _SHARE * best * share
             graph = search(matrix, inputs, **options, seconds=budget, seed=case.seed)
-            made[name] = _block(graph, shape, case.flow, time.perf_counter() - start)
-    return [_row(case, name, one, shape, matrix) for name, one in made.items()]
+            made[name] = graph, time.perf_counter() - start
+    return {name: made[name] for name in made if name in wanted}
 
 
-def _row(case: Case, name: str, made: _Made, shape: Kernel, matrix: np.ndarray) -> Row:
-    if case.flow == MODEL:
-        figures, mismatches = Figures(made.graph.area if made.graph else 0, 0, 0, None), None
-    else:
-        source = component_verilog(made.block, "block", complete=made.graph is None)
-        figures = measure([source, *made.sources], case.flow)
-        mismatches = _compared(made, source, shape, matrix, case)
+def _row(case: Case, name: str, made: Circuit, matrix: np.ndarray) -> Row:
     graph = made.graph
+    if case.flow == MODEL:
+        figures, mismatches, latency = Figures(graph.area if graph else 0, 0, 0, None), None, 0
+    else:
+        figures = measure(made.sources, case.flow)
+        kind = numbers(case.arithmetic, case.width)
+        mismatches, latency = made.mismatches(kind, matrix, case.seed + 1000), made.latency
     return Row(
         name,
         case.kernel,
@@ -256,7 +201,7 @@ def _row(case: Case, name: str, made: _Made, shape: Kernel, matrix: np.ndarray) 
         figures.ffs,
         figures.carries,
         figures.fmax_mhz,
-        _latency(made),
+        latency,
         len(graph.rows) if graph is not None else None,
         max(graph.depths) if graph is not None else None,
         mismatches,
@@ -288,12 +233,20 @@ def bench(
     Raises
     ------
     UserError
-        If a generator does not exist, or Dask is wanted and not installed.
+        If a generator does not exist, none of them gives a row for a case, or Dask is wanted and
+        not installed.
     """
     tell = progress or (lambda words: None)
     for name in generators:
         if name not in GENERATORS:
             raise UserError(f"no generator is called '{name}'; there are {', '.join(GENERATORS)}")
+    for case in chosen:
+        if not any(_applies(name, case) for name in generators):
+            able = ", ".join(name for name in GENERATORS if _applies(name, case)) or "none"
+            raise UserError(
+                f"no row for kernel {case.kernel}/{case.size} in flow {case.flow}: generators that "
+                f"can make it are {able}"
+            )
     spread = _spread(chosen, generators, workers, scheduler)
     for done, rows in enumerate(spread, 1):
         tell(f"{done} of {len(chosen)} cases")
@@ -364,7 +317,9 @@ def write_vtr(chosen: Sequence[Case], folder: Path) -> None:
         shape, kind = kernel(case.kernel, case.size), numbers(case.arithmetic, case.width)
         matrix = weights(shape.matrix, kind, case.sparsity, case.seed)
         inputs = [kind.interval] * len(matrix)
-        graph = search(matrix, inputs, operands=2, modulus_bits=kind.modulus_bits, rounds=1000)
-        made = _block(graph, shape, "lut6", 0.0)
-        source = component_verilog(made.block, "block", complete=False)
-        vtr_files([source, *made.sources], folder, name)
+        if case.kernel == "systolic":
+            made = circuits.array(shape, matrix, kind)
+        else:
+            graph = search(matrix, inputs, operands=2, modulus_bits=kind.modulus_bits, rounds=1000)
+            made = circuits.unrolled(graph, shape, 0.0, pipelined=False)
+        vtr_files(made.sources, folder, name)

@@ -37,7 +37,7 @@ def _several(name: str, words: str) -> Callable[[Any], Any]:
 @_several("width", "1, 2, 4, 8 or mixed.")
 @click.option("--sparsity", "sparsities", type=float, multiple=True, help="Share of zeros.")
 @_several("flow", "xcup, xcup-ternary, ecp5, ecp5-fmax, lut3 to lut6, or model.")
-@_several("generator", "plain, da4ml, alkaid, ours, ours-10x.")
+@_several("generator", "array, plain, da4ml, alkaid, ours, ours-10x.")
 @click.option("--seed", "seeds", type=int, multiple=True, help="Of the random weights [1].")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes [one a core].")
 @click.option("--scheduler", help="Address of a Dask scheduler that runs the cases instead.")

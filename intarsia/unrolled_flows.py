@@ -10,7 +10,7 @@ from constraints.nextpnr import result, route
 from constraints.steps import Step, run
 from gen.errors import UserError
 
-__all__ = ["FLOWS", "MODEL", "Figures", "hosting", "measure", "operands_of", "vtr_files"]
+__all__ = ["FLOWS", "MODEL", "ROUTED", "Figures", "hosting", "measure", "operands_of", "vtr_files"]
 
 PART = "LFE5U-85F-6BG381C"
 CLOCK_MHZ = 250.0
@@ -23,7 +23,7 @@ _SYNTHESIS = {
     "ecp5-fmax": "synth_ecp5 -nodsp -top block",
     **{f"lut{k}": f"synth -flatten -top block; abc -lut {k}; opt_clean" for k in range(3, 7)},
 }
-MODEL = "model"
+MODEL, ROUTED = "model", "ecp5-fmax"
 FLOWS = (*_SYNTHESIS, MODEL)
 """Flows by name. ``xcup-ternary`` maps rows to LUT6_2 and CARRY4, ``ecp5-fmax`` also routes.
 ``model`` runs no tool: it counts the tables of ``xcup-ternary`` as the search does."""
@@ -92,7 +92,7 @@ def measure(sources: list[str], flow: str) -> Figures:
         "tee -q -o cells.json stat -json",
     ]
     outputs = ["cells.json"]
-    if flow == "ecp5-fmax":
+    if flow == ROUTED:
         lines.append("write_json netlist.json")
         outputs.append("netlist.json")
     with tempfile.TemporaryDirectory(prefix="intarsia-") as place:
@@ -104,7 +104,7 @@ def measure(sources: list[str], flow: str) -> Figures:
         run(folder, [synthesis], lambda words: None)
         cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
         figures = _count(cells)
-        if flow != "ecp5-fmax":
+        if flow != ROUTED:
             return figures
         run(folder, [route(PART, seed=1, clock_mhz=CLOCK_MHZ, pins=None)], lambda words: None)
         routed = result(1, json.loads((folder / "route-1.json").read_text()))

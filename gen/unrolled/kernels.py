@@ -106,6 +106,9 @@ _ALL = {
     ("product-fu", "mini"): _product("product-fu", 32, 32),
     ("product-rp", "S"): _product("product-rp", 32, 1),
     ("product-rp", "L"): _product("product-rp", 128, 1),
+    # Not unrolled: an array that the weights are loaded into, whatever they are.
+    ("systolic", "S"): _product("systolic", 16, 1),
+    ("systolic", "L"): _product("systolic", 128, 1),
     # Not of Kratos: one product of a vector and a matrix, as generators are compared by.
     ("vector", "16"): _product("vector", 16, 1),
     ("vector", "64"): _product("vector", 64, 1),
@@ -143,6 +146,14 @@ class Numbers:
     weight_bits: tuple[int, ...]
     interval: tuple[int, int]
     modulus_bits: int | None
+
+    @property
+    def weights(self) -> tuple[int, int]:
+        """Least and greatest weight that there may be."""
+        bits = max(self.weight_bits)
+        if self.arithmetic == "kratos":
+            return 0, (1 << bits) - 1
+        return -(1 << (bits - 1)), max(1, (1 << (bits - 1)) - 1)
 
 
 def numbers(arithmetic: str, width: str) -> Numbers:

@@ -60,8 +60,17 @@ def test_all_combinations():
     ("arguments", "message"),
     [
         (("--flow", "asic"), "no flow is called 'asic'; there are xcup, xcup-ternary, ecp5,"),
-        (("--generator", "hls"), "no generator is called 'hls'; there are plain, da4ml,"),
+        (("--generator", "hls"), "no generator is called 'hls'; there are array, plain,"),
         (("--kernel", "vector"), "no kernel is called 'vector/'; there are conv1d-fu/tiny,"),
+        (("--kernel", "systolic/S", "--flow", "model"), "flow model has no systolic kernels"),
+        (
+            ("--kernel", "systolic/S", "--generator", "ours"),
+            "in flow xcup-ternary: generators that can make it are array",
+        ),
+        (
+            ("--generator", "plain"),
+            "no row for kernel vector/16 in flow xcup-ternary: generators that can make",
+        ),
         (("--sparsity", "1.5"), "sparsity must be from 0 to 1, not 1.5"),
         (("--csv", "absent/rows.csv"), "--csv 'absent/rows.csv' lies in a folder that does not"),
     ],
