@@ -15,7 +15,7 @@ import click
 from gen.errors import ToolError, UserError
 
 from .cli_silicon import COMMANDS
-from .cli_unrolled import Bench, prune
+from .cli_unrolled import Bench, prune, unroll
 
 __all__ = ["main"]
 
@@ -441,7 +441,7 @@ def demo(context: click.Context, output: str | None, digits: int) -> None:
     context.exit(FAILED if wrong else 0)
 
 
-for _command in (*COMMANDS, prune):
+for _command in (*COMMANDS, prune, unroll):
     main.add_command(_command)
 
 

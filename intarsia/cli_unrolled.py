@@ -1,4 +1,4 @@
-"""The commands ``intarsia bench unrolled``, ``intarsia bench digits`` and ``intarsia prune``."""
+"""The commands ``intarsia unroll``, ``prune``, ``bench unrolled`` and ``bench digits``."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from gen.errors import UserError
 
 from .cli_intar import intar
 
-__all__ = ["Bench", "digits", "prune", "unrolled"]
+__all__ = ["Bench", "digits", "prune", "unroll", "unrolled"]
 
 
 class Bench(click.Command):
@@ -193,3 +193,44 @@ def prune(model: str, sparsity: float, output: str) -> None:
     for name, share in prune_model(model, output, sparsity).items():
         say(f"{name}: {share:.1%} zeros")
     say(f"wrote {output}; look at it with: intarsia check {output}")
+
+
+@click.command()
+@click.argument("model", type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(), help="The Verilog file.")
+def unroll(model: str, output: str) -> None:
+    """Write MODEL, whole, as one circuit that takes an input a cycle.
+
+    \b
+    For chains of products of vectors. Module network has a stream for inputs and one for outputs;
+    nothing is scheduled. To unroll some tasks of a schedule: intarsia compile --unroll.
+    Example:  intarsia unroll model.onnx -o network.v
+    """
+    from gen.emit import component_verilog
+    from gen.frontends import load
+    from gen.unrolled.network import network
+    from rtl.unrolled.product import row_source
+    from rtl.unrolled.streamed import Streamed
+
+    from .terminal import progress, say
+
+    path = Path(output)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UserError(f"'{output}' must be the name of a file in a folder that exists")
+    with progress() as tell:
+        tell("reading the model")
+        made = network(load(Path(model)), progress=tell)
+        block = Streamed(made.component())
+        tell("emitting Verilog")
+        text = component_verilog(block, "network", complete=False)
+        path.write_text(f"{text}\n{row_source()}", encoding="utf-8")
+    for layer in made.layers:
+        n, m = layer.product.matrix.shape
+        zeros = 1 - (layer.product.matrix != 0).mean()
+        say(f"{layer.name}: {n}x{m}, {zeros:.0%} zeros, {layer.product.luts:,} LUTs of adders")
+    inputs, outputs = block.i.payload.shape(), block.o.payload.shape()
+    say(
+        f"{inputs.length} inputs of {inputs.elem_shape.width} bits, {outputs.length} outputs of "
+        f"{outputs.elem_shape.width} bits; an input a cycle, latency {block.latency} cycles"
+    )
+    say(f"wrote {path}")

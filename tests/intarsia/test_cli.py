@@ -17,7 +17,10 @@ from intarsia.cli import main
 from ..onnx_models import DATA, Net
 from ..tflite_models import ModelBuilder
 
-VERBS = ("check", "quantize", "prune", "compile", "simulate", "report", "doctor", "bench", "demo")
+VERBS = (
+    *("check", "quantize", "prune", "compile", "unroll", "simulate", "report", "doctor", "bench"),
+    "demo",
+)
 
 
 def run(*arguments: Any) -> Result:

@@ -4,9 +4,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from intarsia.bench_unrolled import Case, bench, cases, ratios
+from intarsia.bench_unrolled import Case, Row, bench, cases, ratios
 from intarsia.cli import main
 from intarsia.unrolled_flows import FLOWS
+from intarsia.unrolled_plots import plot
 
 SMALL = Case("vector", "16", "exact", "4", 0.9, "xcup-ternary", 1)
 
@@ -43,6 +44,31 @@ def test_rows_and_ratios_on_the_command_line(tmp_path):
     with table.open() as file:
         assert [int(row["luts"]) for row in csv.DictReader(file)] == [r["luts"] for r in written]
     assert (tmp_path / "plots" / "vector-16-exact-model.svg").read_text().startswith("<?xml")
+
+
+def test_plots_by_sparsity_width_and_inputs_of_tables(tmp_path):
+    shown = [
+        Row("ours", "vector", "16", "kratos", width, zeros, 1, flow, luts, *_REST)
+        for width, zeros, flow, luts in (
+            ("2", 0.5, "lut3", 120),
+            ("2", 0.5, "lut6", 60),
+            ("8", 0.5, "lut6", 700),
+            ("8", 0.9, "lut6", 90),
+            ("8", 1.0, "lut6", 0),
+        )
+    ]
+    paths = {path.name: path.read_text() for path in plot(shown, tmp_path)}
+    assert sorted(paths) == [
+        "vector-16-kratos-lut3.svg",
+        "vector-16-kratos-lut6-width.svg",
+        "vector-16-kratos-lut6.svg",
+        "vector-16-kratos-tables.svg",
+    ]
+    assert all(text.startswith("<?xml") for text in paths.values())
+    assert "Kratos: about half" in paths["vector-16-kratos-tables.svg"]
+
+
+_REST = (0, 0, None, 0, 9, 3, 0, 0.1)
 
 
 def test_ratios_are_to_the_better_of_the_others():

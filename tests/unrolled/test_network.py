@@ -1,10 +1,13 @@
 """Networks that are unrolled whole: exact, one image a cycle, and what they refuse."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from importlib import resources
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from gen.emit import component_verilog
 from gen.errors import UserError
@@ -12,6 +15,7 @@ from gen.frontends import load
 from gen.graph import Graph, Lookup, MatMul, Tensor
 from gen.unrolled.network import network
 from intarsia.arrays import from_file
+from intarsia.cli import main
 from rtl.unrolled.chain import Chain
 from rtl.unrolled.product import row_source
 from rtl.unrolled.steps import Steps
@@ -113,3 +117,33 @@ def test_what_cannot_be_unrolled_whole_is_told():
     graph = replace(graph, tasks=(first, replace(product, inputs=("y",), output="z")))
     with pytest.raises(UserError, match="'net' begins with a table; only a clamp may come first"):
         network(graph, rounds=0)
+
+
+def test_a_network_is_written_as_verilog(tmp_path):
+    path = tmp_path / "network.v"
+    with resources.as_file(DATA.joinpath("digits_4bit.onnx")) as model:
+        done = CliRunner().invoke(main, ["unroll", str(model), "-o", str(path)])
+    assert done.exit_code == 0, done.output
+    assert "64 inputs of 4 bits, 10 outputs of 6 bits; an input a cycle" in done.output
+    # Yosys finds every module and port.
+    script = f"read_verilog -sv {path}; hierarchy -check -top network; proc; check -assert"
+    done = subprocess.run([*_YOSYS, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+_YOSYS = (sys.executable, "-c", "import sys, pyosys.libyosys as y; y.run_pass(sys.argv[1])")
+
+
+@pytest.mark.parametrize(
+    ("model", "output", "message"),
+    [
+        ("digits_int8.onnx", "a.v", "cannot be part of a network that is unrolled whole"),
+        ("digits_4bit.onnx", "absent/a.v", "must be the name of a file in a folder that exists"),
+    ],
+)
+def test_what_is_not_written(tmp_path, model, output, message):
+    with resources.as_file(DATA.joinpath(model)) as path:
+        done = CliRunner().invoke(main, ["unroll", str(path), "-o", str(tmp_path / output)])
+    assert done.exit_code == 2
+    assert message in done.output
+    assert not [*tmp_path.iterdir()]
