@@ -29,20 +29,22 @@ def vectors(
     """The copy ``made`` by patches as one operation on segments, where that is quicker.
 
     Elements of the source are a constant distance apart, and each of them becomes one or several
-    neighbouring elements of the sink, beside as many of the second operand. With ``rows``, an
-    image's rows come one after the other, so that others can follow them.
+    neighbouring elements of the sink, beside as many of the second operand. Where ``rows`` are
+    wanted, or cost no more tiles, an image's come one after the other, so that others can follow.
     """
     every = [source, sink] + ([second] if second else [])
-    height = source.shape[1] if rows and len(source.shape) == 4 and source.shape[0] == 1 else 1
-    inner = source.shape[2:] if height > 1 else source.shape
-    shape = _steady(inner, [view.strides[-len(inner) :] for view in every])
-    if shape is None or any(op.softmax is not None for op in made):
+    shape = _steady(source.shape, [view.strides for view in every])
+    inner, height = None, 1
+    if len(source.shape) == 4 and source.shape[0] == 1:
+        inner = _steady(source.shape[2:], [view.strides[2:] for view in every])
+    whole, row = (_tiles(each, geometry) for each in (shape, inner))
+    if inner is not None and row and (rows or shape is None or source.shape[1] * row <= whole):
+        shape, height = inner, source.shape[1]
+    tiles = _tiles(shape, geometry)
+    if shape is None or tiles == 0 or any(op.softmax is not None for op in made):
         return made
     count, step, times = shape
     abreast = geometry.cols // times
-    if abreast == 0:
-        return made
-    tiles = -(-count // abreast)
     segments = Segments(
         patterns=(Pattern(times, step, 1),),
         size=(abreast - 1) * step + 1,
@@ -86,6 +88,13 @@ def vectors(
     )
     costs = [cycles(way, geometry, wiring.word_bytes) for way in ([own], made)]
     return [own] if costs[0] < costs[1] else made
+
+
+def _tiles(shape: tuple[int, int, int] | None, geometry: Geometry) -> int:
+    """Of elements such as :func:`_steady` says; 0 where there are none."""
+    if shape is None or shape[2] > geometry.cols:
+        return 0
+    return -(-shape[0] // (geometry.cols // shape[2]))
 
 
 def _steady(

@@ -8,19 +8,18 @@ producers have made the first rows that it reads, and ends after they do. The ex
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from ortools.sat.python import cp_model
 
 from .cost import cycles
-from .geometry import WIDEST, candidates, word_bytes_for
+from .geometry import WIDEST, word_bytes_for
 from .graph import Conv, Graph
 from .lower import Lowered, lower
 from .operation import Geometry, Operation
 from .placement import Placement, groups_of
 from .target import Target
 
-__all__ = ["Costs", "Partition", "bound", "costs", "partition"]
+__all__ = ["Costs", "Partition", "costs", "edges", "partition"]
 
 SECONDS = 4.0
 """Deterministic time of the solver for one number of cores, in its own unit."""
@@ -89,8 +88,8 @@ def _costs(graph: Graph, target: Target, shapes: Sequence[Geometry], *, dense: b
                 tables[n] = other, replace(table, cycles={**table.cycles, geometry: row})
                 break
         else:
-            edges = _edges(lowered, groups)
-            tables.append((lowered, Costs(groups, {geometry: row}, edges, dense)))
+            follows = edges(lowered, groups)
+            tables.append((lowered, Costs(groups, {geometry: row}, follows, dense)))
     if not tables:
         return Costs((), {}, (), dense)
     least = [sum(map(min, zip(*t.cycles.values(), strict=True))) for _, t in tables]
@@ -133,13 +132,13 @@ def _free_shapes(graph: Graph, most: int) -> list[Geometry]:
     ]
 
 
-def _edges(
+def edges(
     lowered: Lowered, groups: Sequence[tuple[str, ...]]
 ) -> tuple[tuple[int, int, float, float], ...]:
-    """Who reads what whom makes, and how soon."""
+    """Who reads what whom makes, and how soon, as :class:`Costs` has it."""
     group_of = {task: g for g, tasks in enumerate(groups) for task in tasks}
     makers: dict[str, int] = {}
-    edges: dict[tuple[int, int], tuple[float, float]] = {}
+    shares: dict[tuple[int, int], tuple[float, float]] = {}
     for op in lowered.operations:
         own, window = group_of[op.tasks[0]], op.window
         # A sweep is cut into bands, which follow those of its producer.
@@ -151,10 +150,10 @@ def _edges(
             maker = makers.get(storage)
             if maker is not None and maker != own:
                 whole = lag if window.height > 1 else 1.0
-                before = edges.get((maker, own), (0.0, 0.0))
-                edges[maker, own] = (max(before[0], whole), max(before[1], whole))
+                before = shares.get((maker, own), (0.0, 0.0))
+                shares[maker, own] = (max(before[0], whole), max(before[1], whole))
         makers[op.sink.storage] = own
-    return tuple((a, b, lag, tail) for (a, b), (lag, tail) in sorted(edges.items()))
+    return tuple((a, b, lag, tail) for (a, b), (lag, tail) in sorted(shares.items()))
 
 
 def _balanced(table: Costs, shapes: Sequence[Geometry], budget: int) -> list[Geometry]:
@@ -255,24 +254,3 @@ def partition(
     bound = round(solver.best_objective_bound)
     placement = Placement(chosen, core, dense=table.dense, rows=True)
     return Partition(placement, round(solver.objective_value), bound)
-
-
-def bound(graph: Graph, target: Target) -> int:
-    """The fewest cycles that any machine with a core for each group of tasks could take: each does
-    a product per multiplier and cycle, and none waits longer than for what it reads."""
-    _, geometry = candidates(graph, target, 1)[0]
-    lowered = lower(graph, geometry)
-    groups = tuple(groups_of(lowered))
-    macs = [sum(op.macs for op in lowered.operations if op.tasks[0] in g) for g in groups]
-    most = target.multipliers
-    # A core of a number between two shares is counted as the smaller one and as quick as the most
-    # of them, so that the bound holds for all numbers.
-    steps = (*range(1, 33), *range(34, 65, 2), *range(68, 1 + most, 4))
-    shares = [*(n for n in steps if n <= most), most + 1]
-    ideal = {
-        Geometry(1, n, 1, 1): tuple(-(-count // (following - 1)) for count in macs)
-        for n, following in pairwise(shares)
-    }
-    table = Costs(groups, ideal, _edges(lowered, groups))
-    found = partition(table, most, len(groups), apart=True)
-    return found.bound if found is not None else 0

@@ -8,10 +8,10 @@ from statistics import median
 from typing import Any
 
 from examples.intar import KERNELS
+from gen.bound import dataflow_bound, roofline, sequential_bound
 from gen.errors import UserError
-from gen.graph import Conv, ConvTranspose, Graph, MatMul
+from gen.graph import Graph
 from gen.multipliers import count
-from gen.partition import bound
 from gen.policy import POLICIES
 from gen.schedule import Phase, Schedule
 from gen.target import Target
@@ -35,24 +35,13 @@ POINT_B = {"cnn": Target(onchip_bytes=64 << 10, offchip_bytes_per_cycle=16)}
 POINTS = {"A": dict.fromkeys(MULTIPLIERS, POINT_A), "B": POINT_B}
 
 
-def _roofline(design: Design) -> int:
-    """The fewest cycles: products by multipliers, or what must pass the channel by its width:
-    inputs, outputs and, where they are streamed, weights; biases may all be equal."""
-    graph, target = design.graph, design.target
-    moved = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
-    if design.schedule.streamed:
-        heavy = (task for task in graph.tasks if isinstance(task, Conv | ConvTranspose | MatMul))
-        moved += sum(task.weights.size * graph.element_bytes for task in heavy)
-    work = -(-graph.macs() // target.multipliers)
-    return max(work, -(-moved // target.offchip_bytes_per_cycle))
-
-
 def _bound(design: Design, policy: str) -> int:
-    """What a policy alone sets as a limit: of tasks one after the other, that each tensor between
-    two of them that is larger than the on-chip memory passes the channel twice."""
+    """What a policy sets as a limit: of tasks one after the other, the steps of one array for them
+    all, and that each tensor between two of them that is larger than the on-chip memory passes the
+    channel twice."""
     graph, target = design.graph, design.target
     if policy == "dataflow":
-        return bound(graph, target)
+        return dataflow_bound(graph, target)
     if policy == "auto":
         return 0
     ends = {*graph.inputs, *graph.outputs}
@@ -63,7 +52,7 @@ def _bound(design: Design, policy: str) -> int:
     }
     moved = sum(graph.tensors[name].bytes for name in ends)
     moved += 2 * sum(size for size in sizes.values() if size > target.onchip_bytes)
-    return -(-moved // target.offchip_bytes_per_cycle)
+    return max(sequential_bound(graph, target), -(-moved // target.offchip_bytes_per_cycle))
 
 
 def _cores(schedule: Schedule, prediction: Prediction) -> list[list[tuple[Phase, Span]]]:
@@ -109,7 +98,7 @@ def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], 
     tell("counting multipliers")
     cells = count(source)
     run, schedule = simulation.runs[0], design.schedule
-    limit = _roofline(design)
+    limit = roofline(design.graph, design.target, streamed=schedule.streamed)
     best = _bound(design, policy)
     return {
         "kernel": name,

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.intar import KERNELS
+from gen.bound import dataflow_bound, sequential_bound
 from gen.check import check
 from gen.compile import Compiled, compile_graph
 from gen.errors import UserError
-from gen.partition import bound, costs, partition
+from gen.partition import costs, partition
 from gen.policy import POLICIES
 from gen.target import Target
 from tests.random_graphs import graphs
@@ -41,7 +42,21 @@ def test_dataflow_gives_every_task_a_core_and_keeps_the_budget():
 
 def test_no_dataflow_is_quicker_than_its_bound():
     compiled = _compiled("ffn", "dataflow", 32)
-    assert bound(compiled.graph, compiled.target) <= compiled.prediction.cycles
+    assert dataflow_bound(compiled.graph, compiled.target) <= compiled.prediction.cycles
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_no_sequential_schedule_is_quicker_than_its_bound(name):
+    compiled = _compiled(name, "sequential", 36)
+    bound = sequential_bound(compiled.graph, compiled.target)
+    assert bound <= compiled.prediction.cycles
+
+
+def test_the_bound_of_one_core_counts_whole_strips():
+    # On 48 columns of 9 products, rows of 224, 448, 896 and 448 pixels take 5, 10, 19, 10 steps.
+    cnn = KERNELS["cnn"]("full", 1).graph
+    steps = 5 * 224 + 10 * 448 + 19 * 896 + 10 * 448
+    assert -(-cnn.macs() // 432) < sequential_bound(cnn, replace(POINT_A, multipliers=432)) <= steps
 
 
 def test_the_solver_gives_the_same_answer_every_time():

@@ -1,0 +1,128 @@
+"""Bounds: the fewest cycles that any machine of the template could take under a policy.
+
+They count what no schedule can avoid, and nothing else: the steps that an array makes, a beat for
+every line of a patch, and what must pass the channel. Latencies and everything that a unit waits
+for are left out.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from .geometry import candidates
+from .graph import Conv, ConvTranspose, Dot, Graph, MatMul, Task
+from .lower import lower
+from .operation import Geometry
+from .partition import Costs, edges, partition
+from .placement import groups_of
+from .target import Target
+
+__all__ = ["dataflow_bound", "roofline", "sequential_bound"]
+
+
+@dataclass(frozen=True)
+class _Products:
+    """An image of ``outputs`` channels, and per row and per column of it how many lines and how
+    many taps of a line an output sums, each of ``channels`` products; the rest is padding."""
+
+    lines: np.ndarray
+    taps: np.ndarray
+    channels: int
+    outputs: int
+
+
+def _products(task: Task, graph: Graph) -> _Products | None:
+    """Of a task that multiplies by weights, or two matrices."""
+    x, y = graph.tensors[task.inputs[0]].shape, graph.tensors[task.output].shape
+    if isinstance(task, MatMul | Dot):
+        pixels = int(np.prod(y[:-1]))
+        return _Products(np.ones(1, int), np.ones(pixels, int), x[-1], y[-1])
+    if isinstance(task, Conv):
+        spread = task.dilation
+        reach = [
+            [n * step - before + k * by for n in range(size) for k in range(kernel)]
+            for size, step, before, kernel, by in zip(
+                y[1:3], task.stride, task.padding[::2], task.weights.shape[1:3], spread, strict=True
+            )
+        ]
+        inside = [
+            ((np.array(at) >= 0) & (np.array(at) < size)).reshape(out, -1).sum(axis=1)
+            for at, size, out in zip(reach, x[1:3], y[1:3], strict=True)
+        ]
+        return _Products(inside[0], inside[1], task.weights.shape[3], y[3])
+    if isinstance(task, ConvTranspose):
+        inside = []
+        for axis in (0, 1):
+            made = np.arange(x[1 + axis])[:, None] * task.stride[axis]
+            made = made + np.arange(task.weights.shape[1 + axis]) - task.padding[2 * axis]
+            own = made[(made >= 0) & (made < y[1 + axis])]
+            inside.append(np.bincount(own, minlength=y[1 + axis]))
+        return _Products(inside[0], inside[1], task.weights.shape[3], y[3])
+    return None
+
+
+def _steps(products: _Products, rows: int, cols: int, depth: int) -> int:
+    """The fewest steps of an array.
+
+    Either the array's rows take a pixel each and its columns channels of these, as the gather unit
+    reads every line of every pixel; or, where there is one row, columns take pixels of an image's
+    row side by side.
+    """
+    lines, high = np.unique(products.lines, return_counts=True)
+    taps, wide = np.unique(products.taps, return_counts=True)
+    sums = lines[:, None] * taps * products.channels
+    words = -(-sums // depth)
+    # Lines lie apart, unless a line is the whole row of the image.
+    apart = lines[:, None] if len(products.taps) > 1 else 1
+    beats = high @ np.maximum(-(-sums // (depth + 1)), apart) @ wide
+    least = max(-(-(high @ words @ wide) // rows) * -(-products.outputs // cols), beats)
+    if rows == 1:
+        tiles = -(-wide.sum() * products.outputs // cols)
+        in_row = np.maximum(
+            tiles * words.min(axis=1), -(-(words @ wide) * products.outputs // cols)
+        )
+        least = min(least, high @ in_row)
+    return int(least)
+
+
+def roofline(graph: Graph, target: Target, *, streamed: bool) -> int:
+    """Products by multipliers, or what must pass the channel by its width: inputs, outputs and,
+    where they are ``streamed``, weights; biases may all be equal."""
+    moved = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
+    if streamed:
+        heavy = (task for task in graph.tasks if isinstance(task, Conv | ConvTranspose | MatMul))
+        moved += sum(task.weights.size * graph.element_bytes for task in heavy)
+    work = -(-graph.macs() // target.multipliers)
+    return max(work, -(-moved // target.offchip_bytes_per_cycle))
+
+
+def sequential_bound(graph: Graph, target: Target) -> int:
+    """The fewest cycles of one task after the other on one core: the steps of the best array that
+    all of them share, of any shape that the multipliers allow."""
+    own = [p for p in (_products(task, graph) for task in graph.tasks) if p is not None]
+    most = target.multipliers
+    shapes = ((r, c) for r in range(1, most + 1) for c in range(1, most // r + 1))
+    # Many shapes differ in nothing: of those with equal depth and rows, the widest is the best.
+    best = {(r, most // (r * c)): c for r, c in shapes}
+    return min(sum(_steps(p, r, c, d) for p in own) for (r, d), c in best.items())
+
+
+def dataflow_bound(graph: Graph, target: Target) -> int:
+    """The fewest cycles that any machine with a core for each group of tasks could take: each does
+    a product per multiplier and cycle, and none waits longer than for what it reads."""
+    _, geometry = candidates(graph, target, 1)[0]
+    lowered = lower(graph, geometry)
+    groups = tuple(groups_of(lowered))
+    macs = [sum(op.macs for op in lowered.operations if op.tasks[0] in g) for g in groups]
+    most = target.multipliers
+    # A core of a number between two shares is counted as the smaller one and as quick as the most
+    # of them, so that the bound holds for all numbers.
+    steps = (*range(1, 33), *range(34, 65, 2), *range(68, 1 + most, 4))
+    shares = [*(n for n in steps if n <= most), most + 1]
+    ideal = {
+        Geometry(1, n, 1, 1): tuple(-(-count // (following - 1)) for count in macs)
+        for n, following in pairwise(shares)
+    }
+    found = partition(Costs(groups, ideal, edges(lowered, groups)), most, len(groups), apart=True)
+    return found.bound if found is not None else 0
