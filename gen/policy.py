@@ -75,7 +75,7 @@ def _several(
             seen.append(found.placement)
             yield found.placement
     found = partition(table, budget, count, apart=True) if count * smallest <= budget else None
-    if found is not None and count > 1:
+    if found is not None and count > 1 and found.placement not in seen:
         progress(f"a core for each task: about {found.cycles:,} cycles")
         yield found.placement
     elif count == 1:
