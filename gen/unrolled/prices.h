@@ -105,6 +105,7 @@ struct Prices {
   int row(const Item* in, int count, Item& out, int most) const {  // price of one row
     out = {in[0].low, 0, in[0].lo, in[0].hi, in[0].sign};
     int second = 1 << 20, widest = in[0].top;
+    int bits = in[0].top - in[0].low;
     bool natural = in[0].lo >= 0;
     for (int i = 1; i < count; i++) {
       // A row is made so that its lowest operand is not negated.
@@ -113,10 +114,12 @@ struct Prices {
       else second = std::min(second, in[i].low);
       out.lo += in[i].lo, out.hi += in[i].hi;
       widest = std::max(widest, in[i].top);
+      bits += in[i].top - in[i].low;
       natural &= in[i].lo >= 0;
     }
     out.top = std::min(most, bits_of(out.lo, out.hi));
     int carry = natural && out.top > widest + count - 2;
+    if (arity == 3 && bits <= 6) carry = 0;  // tables, without a carry to be had
     return std::max(0, out.top - second - carry);
   }
 
@@ -129,6 +132,52 @@ struct Prices {
     return positives || count < arity ? second - out.low : 1 << 20;
   }
 
+  static void insert(std::vector<Item>& items, std::vector<Term>& names, const Item& one, const Term& name, bool named) {
+    size_t at = items.size();
+    while (at && (items[at - 1].top > one.top || (items[at - 1].top == one.top && items[at - 1].low > one.low))) at--;
+    items.insert(items.begin() + at, one);
+    if (named) names.insert(names.begin() + at, name);
+  }
+
+  // Four to six bits of the same weight are counted by three tables of six inputs, which mappers make
+  // of the rows that add them three by three.
+  void counted(std::vector<Item>& items, std::vector<Term>& names, int most, int& sum, std::vector<Row>* rows) const {
+    auto bit = [&](const Item& one) { return one.top - one.low == 1; };
+    for (size_t first = 0; first < items.size();) {
+      size_t end = first;
+      while (end < items.size() && end - first < 6 && bit(items[end]) && items[end].low == items[first].low) end++;
+      if (end - first < 4) {
+        first = std::max(end, first + 1);
+        continue;
+      }
+      Item in[2], total;
+      Term made[2];
+      int size[2] = {3, int(end - first) - 3};
+      for (int half = 0; half < 2; half++) {
+        size_t from = first + 3 * half;
+        row(&items[from], size[half], in[half], most);
+        made[half] = rows ? names[from] : Term{0, 0, 1};
+        if (size[half] == 1) in[half] = items[from];
+        else if (rows) {
+          Row r{{}, size[half]};
+          for (int i = 0; i < size[half]; i++) r.operand[i] = names[from + i];
+          made[half] = {-1 - int(rows->size()), 0, 1};
+          rows->push_back(r);
+        }
+      }
+      row(in, 2, total, most);
+      sum += total.top - total.low;
+      Term name{0, 0, 1};
+      if (rows) {
+        name.node = -1 - int(rows->size());
+        rows->push_back({{made[0], made[1]}, 2});
+      }
+      items.erase(items.begin() + first, items.begin() + end);
+      if (rows) names.erase(names.begin() + first, names.begin() + end);
+      insert(items, names, total, name, rows != nullptr);
+    }
+  }
+
   int price(const Terms& terms, int most, bool output, Terms* order = nullptr, std::vector<Row>* rows = nullptr) const {
     static thread_local std::vector<Item> items;
     static thread_local std::vector<Term> names;
@@ -137,13 +186,11 @@ struct Prices {
       Item one = item(t);
       if (one.low >= most) continue;
       one.top = std::min(one.top, most);
-      size_t at = items.size();
-      while (at && (items[at - 1].top > one.top || (items[at - 1].top == one.top && items[at - 1].low > one.low))) at--;
-      items.insert(items.begin() + at, one);
-      if (rows) names.insert(names.begin() + at, t);
+      insert(items, names, one, t, rows != nullptr);
     }
     size_t first = 0;
     int sum = 0, turning = 1 << 20, hosts = 0, spare = 0;
+    if (arity == 3) counted(items, names, most, sum, rows);
     while (items.size() - first > 1) {
       size_t left = items.size() - first;
       int count = arity == 2 || left % 2 == 0 ? 2 : 3;

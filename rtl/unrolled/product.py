@@ -162,13 +162,15 @@ class ConstantProduct(wiring.Component):
         parameters["GUESTS"] = max((len(y) - o.shift for _, o in guests), default=0)
         ports: dict[str, Any] = {"i_guests": _last_bits(guests, y)}
         for name, (signal, operand) in zip("abc", operands, strict=False):
+            # What lies beyond the row's highest bit is not there, so that narrow rows are seen.
+            bits = max(1, min(len(signal), len(y) - operand.shift))
             parameters |= {
-                f"WIDTH_{name.upper()}": len(signal),
+                f"WIDTH_{name.upper()}": bits,
                 f"SHIFT_{name.upper()}": operand.shift,
-                f"SIGNED_{name.upper()}": int(signal.shape().signed),
+                f"SIGNED_{name.upper()}": int(signal.shape().signed and bits == len(signal)),
                 f"NEGATED_{name.upper()}": int(operand.negated),
             }
-            ports[f"i_{name}"] = signal
+            ports[f"i_{name}"] = signal[:bits]
         for name in "abc"[len(operands) :]:
             parameters[f"WIDTH_{name.upper()}"] = 1
             ports[f"i_{name}"] = 0
