@@ -50,6 +50,12 @@ def test_auto_unrolls_what_is_small_and_leaves_what_is_not():
     assert choose(dense, Target(luts=10), "auto") == ()
 
 
+def test_auto_counts_what_a_core_has_beside_its_product():
+    graph = network(3)
+    assert all(one.product.luts < 3000 for one in choose(graph, Target(), "all"))
+    assert choose(graph, Target(luts=3000), "auto") == ()
+
+
 def test_an_all_zero_layer_is_a_constant():
     graph = network(4)
     zero = _only(graph, "b", np.zeros((5, 3, 3, 4), np.int16))
