@@ -234,7 +234,7 @@ def bench(
     ------
     UserError
         If a generator does not exist, none of them gives a row for a case, or Dask is wanted and
-        not installed.
+        not installed or does not answer.
     """
     tell = progress or (lambda words: None)
     for name in generators:
@@ -261,7 +261,13 @@ def _spread(
             from dask import distributed  # pyright: ignore
         except ImportError as error:
             raise UserError("Dask is not installed: pip install 'dask[distributed]'") from error
-        with distributed.Client(scheduler) as client:
+        try:
+            client = distributed.Client(scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no Dask scheduler answers at --scheduler '{scheduler}'; an address is tcp://HOST:PORT"
+            ) from error
+        with client:
             jobs = [client.submit(_rows, case, tuple(generators)) for case in chosen]
             for job in distributed.as_completed(jobs):
                 yield job.result()

@@ -97,11 +97,14 @@ def test_all_combinations():
             ("--generator", "plain"),
             "no row for kernel vector/16 in flow xcup-ternary: generators that can make",
         ),
+        (("--scheduler", "nowhere"), "no Dask scheduler answers at --scheduler 'nowhere'"),
         (("--sparsity", "1.5"), "sparsity must be from 0 to 1, not 1.5"),
         (("--csv", "absent/rows.csv"), "--csv 'absent/rows.csv' lies in a folder that does not"),
     ],
 )
 def test_refusals(arguments, message):
+    if "--scheduler" in arguments:
+        pytest.importorskip("distributed")
     done = run(*arguments)
     assert done.exit_code == 2
     assert message in done.output
