@@ -12,7 +12,7 @@ from gen.policy import POLICIES
 from gen.target import Target
 
 from .bench_intar import MULTIPLIERS, among
-from .figures import figure
+from .figures import figure, saved
 
 __all__ = ["draw", "map_rows", "speedups"]
 
@@ -91,7 +91,6 @@ def draw(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     UserError
         If Matplotlib is not installed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for kernel in dict.fromkeys(row["kernel"] for row in rows):
         page = figure(11, 4.2)
@@ -99,9 +98,7 @@ def draw(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
         for ax, policy, published in zip(axes, ("sequential", "dataflow"), (7.1, 1.8), strict=True):
             _panel(ax, speedups(rows, kernel, policy))
             ax.set_title(f"{kernel}: auto over {policy} (InTAR publishes {published} x)")
-        path = folder / f"map-{kernel}.svg"
-        page.savefig(path, metadata={"Date": None})
-        paths.append(path)
+        paths.append(saved(page, folder, f"map-{kernel}"))
     return paths
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .figures import figure
+from .figures import figure, saved
 
 __all__ = ["plot"]
 
@@ -30,7 +30,6 @@ def plot(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     UserError
         If Matplotlib is not installed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for kernel, point in dict.fromkeys((row["kernel"], row["point"]) for row in rows):
         own = [row for row in rows if (row["kernel"], row["point"]) == (kernel, point)]
@@ -44,9 +43,7 @@ def plot(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
         for ax, row in zip(axes[:, 0], own, strict=True):
             _draw(ax, row, tasks, max(other["cycles"] for other in own))
         axes[-1, 0].set_xlabel("cycle")
-        path = folder / f"{kernel}-{point}.svg"
-        page.savefig(path, metadata={"Date": None})
-        paths.append(path)
+        paths.append(saved(page, folder, f"{kernel}-{point}"))
     return paths
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .bench_unrolled import Row
-from .figures import figure
+from .figures import figure, saved
 
 __all__ = ["plot"]
 
@@ -29,7 +29,6 @@ def plot(rows: Sequence[Row], folder: Path) -> list[Path]:
     UserError
         If Matplotlib is not installed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     counted = [row for row in rows if row.luts]
     paths = []
     for key, those in _groups(counted, lambda r: (r.kernel, r.size, r.arithmetic, r.flow)):
@@ -65,9 +64,7 @@ def _page(
     axes.set_ylabel(up)
     axes.set_title(" ".join(key))
     axes.legend(fontsize="small")
-    path = folder / f"{'-'.join(key)}.svg"
-    page.savefig(path)
-    return path
+    return saved(page, folder, "-".join(key))
 
 
 def _means(rows: Sequence[Row], at: Callable[[Row], Any], value: Callable[[Row], float]) -> Any:
