@@ -16,6 +16,9 @@ POLICIES = ("sequential", "dataflow", "auto")
 """``sequential``: all tasks one after the other on one core with all multipliers. ``dataflow``:
 each task on a core of its own, all at once. ``auto``: both, and whatever lies between."""
 
+PARTS = {policy: (policy,) for policy in POLICIES} | {"auto": ("dataflow", "between", "sequential")}
+"""What a policy looks among, one after the other."""
+
 SHAPES = 12
 """Geometries of a single core that are looked at exactly."""
 
@@ -26,58 +29,63 @@ MOST_CORES = 4
 def placements(
     graph: Graph,
     target: Target,
-    policy: str,
+    part: str,
     progress: Callable[[str], None] = lambda words: None,
 ) -> Iterator[Placement]:
-    """The placements that ``policy`` allows and that promise most.
+    """The placements that one of :data:`PARTS` allows and that promise most.
 
     Raises
     ------
     UserError
         If there is no such policy, or it cannot serve the graph, naming a task.
     """
-    if policy not in POLICIES:
-        raise UserError(f"--policy must be one of {', '.join(POLICIES)}, not '{policy}'")
+    if part not in PARTS["auto"]:
+        raise UserError(f"--policy must be one of {', '.join(POLICIES)}, not '{part}'")
     # Weights that a core makes lie as one array takes them.
     alone = next((task.name for task in graph.tasks if isinstance(task, Dot)), None)
-    if policy == "dataflow" and alone is not None:
+    if part == "dataflow" and alone is not None:
         raise UserError(
             f"--policy dataflow cannot serve task '{alone}', a product of two computed matrices, "
             "whose tasks one core must do: use sequential or auto"
         )
-    if policy != "dataflow":
+    if part == "sequential":
         progress("choosing a geometry")
         for _, geometry in candidates(graph, target, SHAPES):
             yield Placement.single(graph, geometry)
-    if policy != "sequential" and alone is None:
+    elif alone is None:
         progress("weighing arrays")
-        yield from _several(costs(graph, target, target.multipliers), target, policy, progress)
+        table = costs(graph, target, target.multipliers)
+        found = _apart if part == "dataflow" else _between
+        yield from found(table, target.multipliers, progress)
 
 
-def _several(
-    table: Costs, target: Target, policy: str, progress: Callable[[str], None]
-) -> Iterator[Placement]:
-    count, budget = len(table.groups), target.multipliers
-    smallest = min((g.multipliers for g in table.cycles), default=budget + 1)
-    if policy == "dataflow" and count * smallest > budget:
-        left = table.groups[budget // smallest][0]
-        raise UserError(
-            f"--policy dataflow gives each of {count} tasks a core, --multipliers {budget} leaves "
-            f"none for task '{left}'; {count * smallest} would suffice"
-        )
+def _between(table: Costs, budget: int, progress: Callable[[str], None]) -> Iterator[Placement]:
+    """Several cores, of which some do several tasks."""
     seen: list[Placement] = []
-    several = range(2, min(MOST_CORES, count) + 1) if policy == "auto" else ()
-    for cores, turns in product(several, (False, True)):
+    for cores, turns in product(range(2, min(MOST_CORES, len(table.groups)) + 1), (False, True)):
         found = partition(table, budget, cores, turns=turns)
         if found is not None and found.placement not in seen:
             gap = found.cycles / max(1, found.bound) - 1
             progress(f"{cores} cores: about {found.cycles:,} cycles, {gap:.0%} above the bound")
             seen.append(found.placement)
             yield found.placement
-    found = partition(table, budget, count, apart=True) if count * smallest <= budget else None
-    if found is not None and count > 1 and found.placement not in seen:
-        progress(f"a core for each task: about {found.cycles:,} cycles")
-        yield found.placement
-    elif count == 1:
+
+
+def _apart(table: Costs, budget: int, progress: Callable[[str], None]) -> Iterator[Placement]:
+    """A core for each group of tasks."""
+    count = len(table.groups)
+    smallest = min((g.multipliers for g in table.cycles), default=budget + 1)
+    if count * smallest > budget:
+        left = table.groups[budget // smallest][0]
+        raise UserError(
+            f"--policy dataflow gives each of {count} tasks a core, --multipliers {budget} leaves "
+            f"none for task '{left}'; {count * smallest} would suffice"
+        )
+    if count == 1:
         best = min(table.cycles, key=lambda g: table.cycles[g][0])
         yield Placement((best,), dict.fromkeys(table.groups[0], 0))
+        return
+    found = partition(table, budget, count, apart=True)
+    if found is not None:
+        progress(f"a core for each task: about {found.cycles:,} cycles")
+        yield found.placement

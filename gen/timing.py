@@ -27,7 +27,7 @@ from .order import groups_per_pixel
 from .schedule import Phase, Schedule
 from .traffic import FIRST_WORD, LATER, Channel
 
-__all__ = ["Prediction", "Span", "predict"]
+__all__ = ["Prediction", "Span", "predict", "predict_within"]
 
 _PACKED = Crossbar.READ_LATENCY + 1 + Packer.LATENCY
 
@@ -454,24 +454,29 @@ class _Model:
     def _progress(self) -> int:
         return sum(core.progress() for core in self.cores)
 
-    def run(self) -> Prediction:
+    def run(self, limit: int) -> Prediction | None:
+        """What happens, or None once something happens after ``limit``."""
         waiting = [core.run() for core in self.cores]
         while waiting:
             before = self._progress()
             waiting = [steps for steps in waiting if next(steps, self) is not self]
-            if waiting and self._progress() == before:
-                self._advance()
+            if waiting and self._progress() == before and self._advance() > limit:
+                return None
         for channel in self.channels:
             channel.finish()
         # Done shows the cycle after the last unit is seen idle.
         cycles = self.channels[TENSORS].sent_at(len(self.schedule.sends)) + 1
+        if cycles > limit:
+            return None
         spans = sorted(self.spans, key=lambda s: (self.config.units.index(s.unit), s.index))
         return Prediction(cycles, tuple(spans))
 
-    def _advance(self) -> None:
-        """All cores wait for a channel: the earliest beat of any is the next thing to happen."""
+    def _advance(self) -> int:
+        """All cores wait for a channel: the earliest beat of any is the next thing to happen.
+        Returns its cycle."""
         first, *others = sorted(self.channels, key=Channel.opens)
         first.advance(others[0].opens() if others else LATER)
+        return first.slot
 
 
 def _known(ask: Callable[[], int]) -> _Wait:
@@ -521,6 +526,16 @@ def _bursts(op: Operation, geometry) -> tuple[int, int, int, int]:
     )
 
 
+def predict_within(schedule: Schedule, config: Config, limit: int) -> Prediction | None:
+    """The same as :func:`predict`, or None as soon as it is known to take more than ``limit``
+    cycles."""
+    made = [sum(fetch.beats for fetch in fetches) for fetches in schedule.fetches]
+    made[TENSORS] += sum(send.beats for send in schedule.sends)
+    return _Model(schedule, config).run(limit) if max(made) <= limit else None
+
+
 def predict(schedule: Schedule, config: Config) -> Prediction:
     """Cycles of ``schedule`` on a machine of ``config``, beside the benches' memory model."""
-    return _Model(schedule, config).run()
+    prediction = predict_within(schedule, config, LATER)
+    assert prediction is not None
+    return prediction

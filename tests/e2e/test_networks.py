@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gen.compile import compile_graph, machine_for, schedule_on
+from gen.compile import compile_graph, machine_for
 from gen.emit import verilog
+from gen.fit import schedule_on
 from gen.frontends import load
 from gen.graph import Add, Conv
 from gen.operation import Geometry

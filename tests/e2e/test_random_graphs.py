@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gen.bands import Turns
 from gen.check import check
-from gen.compile import schedule_on
 from gen.errors import UserError
+from gen.fit import schedule_on
 from gen.graph import Graph
 from gen.order import groups_per_pixel
 from gen.program import program

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from examples.intar import KERNELS
 from gen.bands import Section, Turns
 from gen.check import check
-from gen.compile import compile_graph, schedule_graph
+from gen.compile import compile_graph
 from gen.errors import UserError
+from gen.fit import schedule_graph
 from gen.operation import Geometry
 from gen.order import group_starts
 from gen.placement import Placement, placed
