@@ -22,6 +22,7 @@ SHOWN = (
 @click.option("--policy", "policies", multiple=True, help="sequential, dataflow, auto.")
 @click.option("--point", "points", multiple=True, help="A: ample memory; B: scarce.")
 @click.option("--map", "mapped", is_flag=True, help="Predict over memory and bandwidth instead.")
+@click.option("--confirm", type=click.IntRange(0), help="Points of the map to run in RTL.")
 @click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
 @click.option("--plots", type=click.Path(), help="Draw each kernel's schedules into this folder.")
 @click.pass_context
@@ -32,6 +33,7 @@ def intar(
     policies: tuple[str, ...],
     points: tuple[str, ...],
     mapped: bool,
+    confirm: int | None,
     json_path: str | None,
     plots: str | None,
 ) -> None:
@@ -40,7 +42,7 @@ def intar(
     \b
     Example:  intarsia bench intar --kernel ffn --full
               intarsia bench intar --json rows.json
-              intarsia bench intar --full --map --kernel cnn --plots pictures
+              intarsia bench intar --full --map --confirm 6 --kernel cnn --plots pictures
     A file of rows grows with every design, so what is interrupted is not lost. Status 1 if an
     output differs.
     """
@@ -50,11 +52,14 @@ def intar(
 
     if json_path is not None and not Path(json_path).absolute().parent.is_dir():
         raise UserError(f"--json '{json_path}' lies in a folder that does not exist")
+    if confirm is not None and not mapped:
+        raise UserError("--confirm runs points of the map in RTL: add --map")
     rows: list[dict[str, Any]] = []
     with progress() as tell:
         source = bench(full=full, kernels=kernels, policies=policies, points=points, progress=tell)
         if mapped:
-            source = map_rows(kernels or tuple(MULTIPLIERS), full=full, progress=tell)
+            chosen = kernels or tuple(MULTIPLIERS)
+            source = map_rows(chosen, full=full, confirm=confirm or 0, progress=tell)
         for row in source:
             rows.append(row)
             if json_path is not None:
@@ -63,7 +68,7 @@ def intar(
         for path in draw(rows, Path(plots)) if plots is not None else ():
             say(f"wrote {path}")
         _summary(rows)
-        return
+        context.exit(1 if any(row.get("mismatches") for row in rows) else 0)
     for row in rows:
         if "refused" in row:
             say(f"{row['kernel']}, {row['point']}, {row['policy']}: {row['refused']}")
@@ -91,6 +96,14 @@ def _summary(rows: list[dict[str, Any]]) -> None:
     from .terminal import say
 
     for kernel in dict.fromkeys(row["kernel"] for row in rows):
+        measured = [row for row in rows if row["kernel"] == kernel and "cycles" in row]
+        if measured:
+            off = max(abs(row["cycles"] / row["predicted_cycles"] - 1) for row in measured)
+            wrong = sum(row["mismatches"] for row in measured)
+            say(
+                f"{kernel}: {len(measured)} points in RTL, {wrong} outputs differ, cycles within "
+                f"{off:.2%} of those predicted"
+            )
         for policy in ("sequential", "dataflow"):
             gains = speedups(rows, kernel, policy)
             if gains:

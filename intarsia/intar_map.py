@@ -12,6 +12,7 @@ from gen.policy import POLICIES
 from gen.target import Target
 
 from .bench_intar import MULTIPLIERS, among
+from .design import Design
 from .figures import figure, saved
 
 __all__ = ["draw", "map_rows", "speedups"]
@@ -24,14 +25,23 @@ SHARES = (16, 8, 4, 2, 1)
 
 PLENTY = 4 << 20
 
+SPREAD = ((16, 4), (16, 64), (8, 16), (4, 8), (4, 32), (2, 16), (1, 4), (1, 16), (1, 64))
+"""Points, as shares and bandwidths, that may be run in RTL."""
+
 
 def map_rows(
-    kernels: Sequence[str], *, full: bool, progress: Callable[[str], None]
+    kernels: Sequence[str], *, full: bool, confirm: int = 0, progress: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
     """For each kernel, bandwidth, on-chip memory and policy the predicted cycles, or why there are
     none.
 
     The memory is a share of what ``sequential`` takes where it may keep every tensor on chip.
+
+    Parameters
+    ----------
+    confirm
+        So many of each kernel's points, spread over the map, also run in RTL under ``auto``: their
+        rows have ``cycles`` and ``mismatches``.
 
     Raises
     ------
@@ -40,7 +50,8 @@ def map_rows(
     """
     among("kernel", kernels, KERNELS)
     for name in kernels:
-        graph = KERNELS[name](scale="full" if full else "small", seed=1).graph
+        kernel = KERNELS[name](scale="full" if full else "small", seed=1)
+        graph, left = kernel.graph, confirm
         plenty = Target(MULTIPLIERS[name], onchip_bytes=PLENTY, offchip_bytes_per_cycle=64)
         progress(f"{name}: working set")
         whole = compile_graph(graph, plenty).schedule.onchip_bytes
@@ -61,10 +72,25 @@ def map_rows(
                     }
                     try:
                         # ``auto`` comes last.
-                        known.append(compile_graph(graph, target, policy=policy, known=known))
-                        yield row | {"predicted_cycles": known[-1].prediction.cycles}
+                        made = compile_graph(graph, target, policy=policy, known=known)
                     except UserError as error:
                         yield row | {"refused": str(error)}
+                        continue
+                    known.append(made)
+                    row["predicted_cycles"] = made.prediction.cycles
+                    if left and policy == "auto" and (share, bandwidth) in SPREAD:
+                        row |= _measured(made, kernel.inputs, progress)
+                        left -= 1
+                    yield row
+
+
+def _measured(
+    made: Compiled, inputs: Mapping[str, Any], progress: Callable[[str], None]
+) -> dict[str, int]:
+    """Cycles in RTL, and how many outputs differ from golden."""
+    design = Design(made.graph, made.target, made.schedule, made.prediction)
+    simulation = design.simulate(inputs, progress=progress)
+    return {"cycles": simulation.runs[0].cycles, "mismatches": simulation.mismatches}
 
 
 def speedups(
