@@ -1,7 +1,9 @@
 """Choice: which tasks of a graph are unrolled, and the products that they become."""
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -35,6 +37,9 @@ window of 64 bytes with 12 sums; what a buffer's ports grow by is left out."""
 
 LUTS_PER_DIGIT = 1.5
 """What the search has always needed more of, by which what cannot fit is told beforehand."""
+
+SPARSITIES = (*range(50, 96, 5), 97, 99)
+"""Percent of zero weights that may be advised."""
 
 ROUNDS = 4000
 """Of the search, once it is known what is unrolled."""
@@ -216,39 +221,61 @@ def _check_budget(
         return
     largest = chosen[max(sizes, key=sizes.__getitem__)]
     left = luts - (total - sizes[largest.task])
-    progress(f"looking for what would fit of {largest.task}")
-    advice = _advice(largest, left)
     about = "at least " if sizes[largest.task] > luts else ""
-    raise UserError(
+    over = (
         f"task '{largest.task}' unrolled takes {about}{sizes[largest.task]:,} LUTs, "
-        f"{total - luts:,} more than --luts {luts} leaves it; {advice}"
+        f"{total - luts:,} more than --luts {luts} leaves it"
     )
+    if left > 0:
+        progress(f"looking for what would fit of {largest.task}")
+        ways = _ways((largest,), left)
+        advice = f"it would fit {' or '.join(ways)}" if ways else "leave it to an array"
+    else:
+        progress("looking for what would fit of all tasks")
+        ways = _ways(tuple(chosen.values()), luts)
+        together = f", or all would fit {' or '.join(ways)}" if ways else ""
+        advice = f"name fewer tasks{together}"
+    raise UserError(f"{over}; {advice}")
 
 
-def _advice(one: _Candidate, luts: int) -> str:
-    """The sparsity and the width that would fit into ``luts``."""
-    if luts <= 0:
-        return "name fewer tasks"
-    w = one.matrix.astype(np.int64)
+def _ways(tasks: Sequence[_Candidate], luts: int) -> list[str]:
+    """The least sparsity and the greatest width of the weights with which ``tasks`` fit into
+    ``luts``."""
 
-    def fits(matrix: np.ndarray) -> bool:
-        other = replace(one, matrix=matrix)
-        return other.least() <= luts and other.made().luts <= luts
+    def fits(changed: Callable[[np.ndarray], np.ndarray]) -> bool:
+        others = [replace(one, matrix=changed(one.matrix.astype(np.int64))) for one in tasks]
+        if sum(one.least() for one in others) > luts:
+            return False
+        left = luts
+        for one in others:
+            left -= one.made().luts
+            if left < 0:
+                return False
+        return True
 
-    magnitude = np.sort(np.abs(w), axis=None)
-    zeros = np.count_nonzero(w == 0) / w.size
+    def pruned(w: np.ndarray, percent: int) -> np.ndarray:
+        limit = np.sort(np.abs(w), axis=None)[round(w.size * percent / 100) - 1]
+        return np.where(np.abs(w) <= limit, 0, w)
+
     found = []
-    for percent in (*range(50, 96, 5), 97, 99):
-        limit = magnitude[round(w.size * percent / 100) - 1]
-        if percent / 100 > zeros and fits(np.where(np.abs(w) <= limit, 0, w)):
-            found.append(f"with {percent} % of its weights zero")
-            break
-    bits = int(np.abs(w).max()).bit_length() + 1
-    for width in range(bits - 1, 1, -1):
-        if fits(np.round(w / (1 << (bits - width))).astype(np.int64)):
-            found.append(f"with weights of {width} bits")
-            break
-    return f"it would fit {' or '.join(found)}" if found else "leave it to an array"
+    zeros = sum(np.count_nonzero(one.matrix == 0) for one in tasks)
+    share = zeros / sum(one.matrix.size for one in tasks)
+    sparser = [percent for percent in SPARSITIES if percent / 100 > share]
+    place = bisect_left(sparser, True, key=lambda n: fits(partial(pruned, percent=n)))
+    if place < len(sparser):
+        found.append(
+            f"with {sparser[place]} % of {'its' if len(tasks) == 1 else 'all'} weights zero"
+        )
+    bits = max(int(np.abs(one.matrix).max()).bit_length() for one in tasks) + 1
+    narrower = range(bits - 1, 1, -1)
+
+    def rounded(w: np.ndarray, width: int) -> np.ndarray:
+        return np.round(w / (1 << (bits - width))).astype(np.int64)
+
+    place = bisect_left(narrower, True, key=lambda n: fits(partial(rounded, width=n)))
+    if place < len(narrower):
+        found.append(f"with weights of {narrower[place]} bits")
+    return found
 
 
 def placement(graph: Graph, given: Placement, unrolled: tuple[Unrolled, ...]) -> Placement:

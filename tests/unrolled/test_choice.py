@@ -95,6 +95,11 @@ def test_a_product_of_other_weights_is_found_by_the_check():
         ("all", {"luts": 3500}, r"more than --luts 3500 leaves it; it would fit with .*zero"),
         ("b", {"luts": 300}, r"task 'b' unrolled takes .* LUTs, .* more than --luts 300 .*weights"),
         ("a,b", {"luts": 0}, "leaves it; name fewer tasks"),
+        (
+            "all",
+            {"luts": 500},
+            "name fewer tasks, or all would fit with .* weights zero",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line_that_says_what_could(wish, changes, words):
