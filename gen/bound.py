@@ -2,21 +2,25 @@
 
 They count what no schedule can avoid, and nothing else: the steps that an array makes, a beat for
 every line of a patch, and what must pass the channel. Latencies and everything that a unit waits
-for are left out.
+for are left out, but for the memory's before the first operand.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from heapq import heappop, heappush
+from itertools import accumulate, groupby, pairwise
 
 import numpy as np
 
 from .geometry import candidates
-from .graph import Conv, ConvTranspose, Dot, Graph, MatMul, Task
+from .graph import Conv, ConvTranspose, Dot, Graph, MatMul, Multiply, Task
 from .lower import lower
 from .operation import Geometry
 from .partition import Costs, edges, partition
 from .placement import groups_of
 from .target import Target
+from .traffic import MEMORY_LATENCY
 
 __all__ = ["dataflow_bound", "roofline", "sequential_bound"]
 
@@ -67,7 +71,7 @@ def _steps(products: _Products, rows: int, cols: int, depth: int) -> int:
 
     Either the array's rows take a pixel each and its columns channels of these, as the gather unit
     reads every line of every pixel; or, where there is one row, columns take pixels of an image's
-    row side by side.
+    row side by side, as many steps each as the one of them that needs most.
     """
     lines, high = np.unique(products.lines, return_counts=True)
     taps, wide = np.unique(products.taps, return_counts=True)
@@ -78,12 +82,34 @@ def _steps(products: _Products, rows: int, cols: int, depth: int) -> int:
     beats = high @ np.maximum(-(-sums // (depth + 1)), apart) @ wide
     least = max(-(-(high @ words @ wide) // rows) * -(-products.outputs // cols), beats)
     if rows == 1:
-        tiles = -(-wide.sum() * products.outputs // cols)
-        in_row = np.maximum(
-            tiles * words.min(axis=1), -(-(words @ wide) * products.outputs // cols)
-        )
-        least = min(least, high @ in_row)
+        own = -(-lines[:, None] * products.taps * products.channels // depth)
+        rows_of = (_strips(in_row, products.outputs, cols) for in_row in own.tolist())
+        least = min(least, sum(n * steps for n, steps in zip(high, rows_of, strict=True)))
     return int(least)
+
+
+def _strips(words: Sequence[int], outputs: int, cols: int) -> int:
+    """The fewest steps of an image's row in strips of up to ``cols`` results that lie side by side,
+    each as long as its slowest pixel, which has so many ``words`` for each of its ``outputs``.
+
+    A strip is as wide as it can be without becoming slower, so that it ends where it is full or
+    where pixels need another number of words.
+    """
+    runs = [(count, sum(1 for _ in same) * outputs) for count, same in groupby(words)]
+    ends = list(accumulate(size for _, size in runs))
+    least = {0: 0}
+    open_ends = [0]
+    while (first := heappop(open_ends)) < ends[-1]:
+        slowest = 0
+        for place in range(bisect_right(ends, first), len(ends)):
+            slowest = max(slowest, runs[place][0])
+            end = min(ends[place], first + cols)
+            if end not in least:
+                heappush(open_ends, end)
+            least[end] = min(least.get(end, slowest + least[first]), slowest + least[first])
+            if end == first + cols:
+                break
+    return least[ends[-1]]
 
 
 def roofline(graph: Graph, target: Target, *, streamed: bool) -> int:
@@ -98,14 +124,19 @@ def roofline(graph: Graph, target: Target, *, streamed: bool) -> int:
 
 
 def sequential_bound(graph: Graph, target: Target) -> int:
-    """The fewest cycles of one task after the other on one core: the steps of the best array that
-    all of them share, of any shape that the multipliers allow."""
+    """The fewest cycles of one task after the other on one core, once the first operand is there:
+    the steps of the best array that all of them share, of any shape that the multipliers allow."""
     own = [p for p in (_products(task, graph) for task in graph.tasks) if p is not None]
+    # Of what has no weights, products of two elements: one in every column.
+    pairs = [graph.tensors[t.output].size for t in graph.tasks if isinstance(t, Multiply)]
     most = target.multipliers
     shapes = ((r, c) for r in range(1, most + 1) for c in range(1, most // r + 1))
     # Many shapes differ in nothing: of those with equal depth and rows, the widest is the best.
     best = {(r, most // (r * c)): c for r, c in shapes}
-    return min(sum(_steps(p, r, c, d) for p in own) for (r, d), c in best.items())
+    return MEMORY_LATENCY + min(
+        sum(_steps(p, r, c, d) for p in own) + sum(-(-size // (r * c)) for size in pairs)
+        for (r, d), c in best.items()
+    )
 
 
 def dataflow_bound(graph: Graph, target: Target) -> int:

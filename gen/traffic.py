@@ -14,7 +14,7 @@ from rtl.sequencer import Sequencer
 
 from .schedule import FetchPlan, SendPlan
 
-__all__ = ["FIRST_WORD", "LATER", "Channel", "Progress"]
+__all__ = ["FIRST_WORD", "LATER", "MEMORY_LATENCY", "Channel", "Progress"]
 
 MEMORY_LATENCY = 64
 """Cycles from a read request to its first beat, in the memory model of the benches."""
