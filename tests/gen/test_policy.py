@@ -14,6 +14,7 @@ from gen.errors import UserError
 from gen.partition import costs, partition
 from gen.policy import POLICIES
 from gen.target import Target
+from gen.timing import predict_within
 from gen.traffic import MEMORY_LATENCY
 from tests.random_graphs import graphs
 
@@ -157,3 +158,20 @@ def test_no_division_into_strips_takes_fewer_steps(words, outputs, cols):
         starts = range(max(0, end - cols), end)
         least.append(min(least[start] + max(each[start:end]) for start in starts))
     assert _strips(words, outputs, cols) == least[-1]
+
+
+@pytest.mark.parametrize("policy", ["sequential", "dataflow"])
+def test_a_prediction_ends_where_it_is_known_to_be_beyond_its_limit(policy):
+    made = _compiled("vae", policy, 144)
+    schedule, config, cycles = made.schedule, made.machine.config, made.prediction.cycles
+    assert predict_within(schedule, config, cycles) == made.prediction
+    for limit in (0, cycles // 2, cycles - 1):
+        assert predict_within(schedule, config, limit) is None
+
+
+def test_auto_takes_what_is_known_for_granted():
+    graph = KERNELS["ffn"](scale="small", seed=1).graph
+    target = replace(POINT_A, multipliers=32)
+    known = [compile_graph(graph, target, policy=policy) for policy in ("sequential", "dataflow")]
+    again = compile_graph(graph, target, policy="auto", known=known)
+    assert again.schedule == compile_graph(graph, target, policy="auto").schedule

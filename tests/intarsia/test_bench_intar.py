@@ -3,7 +3,9 @@
 import pytest
 
 from gen.errors import UserError
+from intarsia import intar_map
 from intarsia.bench_intar import bench
+from intarsia.intar_map import map_rows, speedups
 
 
 def test_a_core_for_each_task_is_exact_and_as_predicted():
@@ -26,3 +28,18 @@ def test_unknown_kernels_and_policies_are_told():
         next(bench(full=False, kernels=["lstm"]))
     with pytest.raises(UserError, match="--policy must be one of sequential"):
         next(bench(full=False, policies=["best"]))
+
+
+def test_a_point_of_the_map_is_confirmed_in_rtl(monkeypatch):
+    monkeypatch.setattr(intar_map, "SHARES", (8, 1))
+    monkeypatch.setattr(intar_map, "BANDWIDTHS", (16,))
+    rows = list(map_rows(["ffn"], full=False, confirm=1, progress=print))
+    assert [(row["share"], row["policy"]) for row in rows] == [
+        (share, policy) for share in (8, 1) for policy in ("sequential", "dataflow", "auto")
+    ]
+    (measured,) = [row for row in rows if "cycles" in row]
+    assert measured["policy"] == "auto"
+    assert measured["mismatches"] == 0
+    assert abs(measured["cycles"] - measured["predicted_cycles"]) <= measured["cycles"] / 100
+    for policy in ("sequential", "dataflow"):
+        assert all(gain >= 1 for gain in speedups(rows, "ffn", policy).values())
