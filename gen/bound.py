@@ -22,7 +22,7 @@ from .placement import groups_of
 from .target import Target
 from .traffic import MEMORY_LATENCY
 
-__all__ = ["dataflow_bound", "roofline", "sequential_bound"]
+__all__ = ["compulsory_bytes", "dataflow_bound", "roofline", "sequential_bound"]
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,18 @@ def _strips(words: Sequence[int], outputs: int, cols: int) -> int:
     return least[ends[-1]]
 
 
-def roofline(graph: Graph, target: Target, *, streamed: bool) -> int:
-    """Products by multipliers, or what must pass the channel by its width: inputs, outputs and,
-    where they are ``streamed``, weights; biases may all be equal."""
+def roofline(macs: int, moved: int, target: Target, channels: int = 1) -> int:
+    """Cycles of products by multipliers, or of ``moved`` bytes over the channels."""
+    beat = target.offchip_bytes_per_cycle * channels
+    return max(-(-macs // target.multipliers), -(-moved // beat))
+
+
+def compulsory_bytes(graph: Graph, *, streamed: bool) -> int:
+    """What must pass the channels: inputs, outputs and, where they are ``streamed``, weights, but
+    not biases, which may all be equal."""
     moved = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
-    if streamed:
-        heavy = (task for task in graph.tasks if isinstance(task, Conv | ConvTranspose | MatMul))
-        moved += sum(task.weights.size * graph.element_bytes for task in heavy)
-    work = -(-graph.macs() // target.multipliers)
-    return max(work, -(-moved // target.offchip_bytes_per_cycle))
+    heavy = (task for task in graph.tasks if isinstance(task, Conv | ConvTranspose | MatMul))
+    return moved + streamed * sum(task.weights.size * graph.element_bytes for task in heavy)
 
 
 def sequential_bound(graph: Graph, target: Target) -> int:

@@ -18,6 +18,7 @@ from rtl.fetch import TENSOR
 from rtl.fetch import WEIGHTS as WEIGHT_WORDS
 
 from . import serial
+from .bound import roofline
 from .chart import chart
 from .graph import Graph
 from .machine import Machine
@@ -227,12 +228,8 @@ class _Report:
                 result[task] = (read, wrote + size) if is_send else (read + size, wrote)
         return result
 
-    def _roofline(self, macs: int, moved: int) -> int:
-        bandwidth = self.target.offchip_bytes_per_cycle * self.schedule.channels
-        return max(-(-macs // self.target.multipliers), -(-moved // bandwidth))
-
     def _rates(self, macs: int, moved: int, cycles: int) -> dict[str, Any]:
-        limit = self._roofline(macs, moved)
+        limit = roofline(macs, moved, self.target, self.schedule.channels)
         efficiency = macs / self.target.multipliers / cycles if macs and cycles else None
         return {
             "roofline_cycles": limit,

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from gen.bound import compulsory_bytes, roofline
 from gen.errors import UserError
 from gen.multipliers import count
 from gen.target import Target
 
-from .design import Design, compile
+from .design import compile
 
-__all__ = ["NAMES", "bench", "models", "roofline"]
+__all__ = ["NAMES", "bench", "models"]
 
 Row = dict[str, Any]
 
@@ -86,18 +87,6 @@ def _samples(folder: Path, work: _Workload) -> np.ndarray:
     return every[:: max(1, len(every) // work.most)][: work.most]
 
 
-def roofline(design: Design) -> int:
-    """The fewest cycles: products by multipliers, or bytes over the channels."""
-    graph, schedule, target = design.graph, design.schedule, design.target
-    moved = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
-    if schedule.streamed:
-        moved += sum(task.weight_bytes(graph) for task in graph.tasks)
-    return max(
-        -(-graph.macs() // target.multipliers),
-        -(-moved // (target.offchip_bytes_per_cycle * schedule.channels)),
-    )
-
-
 def _reference(path: Path, inputs: np.ndarray) -> np.ndarray | None:
     """Outputs by TensorFlow Lite Micro; None where it is not installed."""
     if not _has_reference():
@@ -130,7 +119,9 @@ def _row(
     if reference is not None:
         wrong = max(wrong, int((outputs != reference.reshape(outputs.shape)).sum()))
     g = design.schedule.cores[0].geometry
-    cycles, limit = max(simulation.cycles), roofline(design)
+    cycles, schedule = max(simulation.cycles), design.schedule
+    moved = compulsory_bytes(design.graph, streamed=schedule.streamed)
+    limit = roofline(design.graph.macs(), moved, design.target, schedule.channels)
     return {
         "workload": name,
         "multipliers": target.multipliers,

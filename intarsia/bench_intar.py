@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from examples.intar import KERNELS
-from gen.bound import dataflow_bound, roofline, sequential_bound
+from gen.bound import compulsory_bytes, dataflow_bound, roofline, sequential_bound
 from gen.errors import UserError
 from gen.graph import Graph
 from gen.multipliers import count
@@ -98,7 +98,9 @@ def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], 
     tell("counting multipliers")
     cells = count(source)
     run, schedule = simulation.runs[0], design.schedule
-    limit = roofline(design.graph, design.target, streamed=schedule.streamed)
+    limit = roofline(
+        graph.macs(), compulsory_bytes(graph, streamed=schedule.streamed), target, schedule.channels
+    )
     best = _bound(design, policy)
     return {
         "kernel": name,

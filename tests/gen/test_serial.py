@@ -191,7 +191,9 @@ def test_an_array_of_another_place_is_refused(tmp_path):
         serial.load(path, Graph)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_changed_bytes_load_or_are_refused(tmp_path, data):
     name = data.draw(st.sampled_from(["graph.json", "graph.npz"]))
