@@ -18,7 +18,7 @@ from rtl.fetch import TENSOR
 from rtl.fetch import WEIGHTS as WEIGHT_WORDS
 
 from . import serial
-from .bound import roofline
+from .bound import compulsory_bytes, roofline
 from .chart import chart
 from .graph import Graph
 from .machine import Machine
@@ -306,9 +306,7 @@ class _Report:
         shapes = [plan.geometry for plan in schedule.cores]
         g = shapes[0]
         regions, cycles = self.offchip(), self.prediction.cycles
-        needed = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
-        if schedule.streamed:
-            needed += sum(task.weight_bytes(graph) for task in graph.tasks)
+        needed = compulsory_bytes(graph, streamed=schedule.streamed)
         result = {
             "geometry": {"rows": g.rows, "cols": g.cols, "depth": g.depth},
             "cores": [
