@@ -179,8 +179,10 @@ class _Drawing:
         self, label: str, note: str, areas: list[tuple[str, int, str]], most: str, title: str
     ) -> None:
         self.at += 12
-        self.panels.append(Panel(label, note, self.at, _MAP, areas, most, title))
-        self.at += _MAP + _GAP
+        # Beside it stand its name, what it reaches, and a line for each area.
+        height = max(_MAP, 41 + 12 * len(areas))
+        self.panels.append(Panel(label, note, self.at, height, areas, most, title))
+        self.at += height + _GAP
 
     def occupancy(self) -> None:
         totals = self.data["totals"]
