@@ -6,13 +6,16 @@ from pathlib import Path
 __all__ = ["FILES", "mapped"]
 
 _PRODUCT = r"product_(?P<A_BITS>\d+)x(?P<B_BITS>\d+)"
+WIDEST = {"xc7": 25, "xcu": 27, "xcup": 27, "ecp5": 18}
+"""Bits of the wider factor that a slice takes, signed; the other has 18."""
+
+_PAIR = {"pair": "pair_dsp48e2.v"}
 FILES = {
-    "xcu": {"pair": "pair_dsp48e2.v"},
-    "xcup": {"pair": "pair_dsp48e2.v"},
-    "ecp5": {_PRODUCT: "product_mult18x18d.v"},
+    family: {_PRODUCT: "product.v"} | (_PAIR if family.startswith("xcu") else {})
+    for family in WIDEST
 }
-"""Per family, the file with the body of each module whose name matches; ``NAME`` and the groups of
-the match stand in it as words."""
+"""Per family, the file with the body of each module whose name matches; ``NAME``, ``WIDEST`` and
+the groups of the match stand in it as words."""
 
 
 def mapped(verilog: str, family: str) -> str:
@@ -22,7 +25,7 @@ def mapped(verilog: str, family: str) -> str:
         pattern = rf"^module (?P<NAME>{module})\(.*?^endmodule\n"
 
         def replaced(found: re.Match[str], body: str = body) -> str:
-            for word, value in found.groupdict().items():
+            for word, value in (found.groupdict() | {"WIDEST": str(WIDEST[family])}).items():
                 body = re.sub(rf"\b{word}\b", value, body)
             return body
 

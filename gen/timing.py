@@ -38,7 +38,7 @@ SEGMENT_AHEAD = _PACKED + 2
 """Cycles from the request of a segment's last beat to its first step: its tag passes a queue."""
 
 
-FREED = STEP_LATENCY + Packer.ROOM_LATENCY + Gather.TOKEN_LATENCY - 1
+FREED = STEP_LATENCY + Packer.ROOM_LATENCY + Gather.TOKEN_LATENCY
 """Cycles from the release of a tile's words to the request of a beat that needs their room, beyond
 those that the release itself takes."""
 
@@ -124,7 +124,7 @@ class _Core:
         self.next_step = FIRST_WORD + 1
         self.steps = 0
         self.requests: deque[tuple[int, int]] = deque()
-        self.core_free = FIRST_WORD
+        self.core_free = FIRST_WORD + 1 - Core.WORD_LATENCY
         self.last_burst = 0
         self.last_step = -1
         self.epilogue_free = FIRST_WORD

@@ -138,12 +138,15 @@ class AxiRam(wiring.Component):
                     ]
                     m.next = "TAKE"
                 with m.Elif(self.write):
-                    m.d.comb += [
-                        writer.addr.eq(self.address[shift:]),
-                        writer.data.eq(self.write_data.replicate(size)),
-                        writer.en.eq(Cat((place == i) & ~beyond for i in range(size))),
-                        self.done.eq(1),
-                    ]
+                    m.d.sync += into.eq(self.address[shift:])
+                    m.next = "HOST_WRITE"
+            with m.State("HOST_WRITE"):
+                m.d.comb += [
+                    writer.data.eq(self.write_data.replicate(size)),
+                    writer.en.eq(Cat((place == i) & ~beyond for i in range(size))),
+                    self.done.eq(self.write),
+                ]
+                m.next = "IDLE"
             with m.State("TAKE"):
                 m.d.comb += [
                     axi.wready.eq(1),

@@ -25,15 +25,16 @@ class Buffer(wiring.Component):
     Members
     -------
     read_address, read_data : byte address, two words
-    write_enable, write_address, write_count, write_data : up to ``word_bytes`` bytes from any
-        byte address on; visible to reads addressed :attr:`WRITE_LATENCY` cycles later
+    write_enable, write_address, write_end, write_data : up to ``word_bytes`` bytes from any byte
+        address on, to before place ``write_end`` of the two words from the addressed one on;
+        visible to reads addressed :attr:`WRITE_LATENCY` cycles later
     """
 
     read_address: Signal
     read_data: Signal
     write_enable: Signal
     write_address: Signal
-    write_count: Signal
+    write_end: Signal
     write_data: Signal
 
     LATENCY = 2
@@ -50,7 +51,7 @@ class Buffer(wiring.Component):
                 "read_data": Out(16 * word_bytes),
                 "write_enable": In(1),
                 "write_address": In(address),
-                "write_count": In(bits_for(word_bytes + 1)),
+                "write_end": In(bits_for(2 * word_bytes)),
                 "write_data": In(8 * word_bytes),
             }
         )
@@ -63,15 +64,15 @@ class Buffer(wiring.Component):
         odd_write = write_index[0]
         place = self.write_address[:shift]
 
-        spread = Signal(2 * word)
+        # The bytes lie in the same places of both banks; which of them are written differs.
+        turned = Signal(word)
         mask = Signal(2 * size)
-        ones = Signal(size)
-        m.d.comb += [
-            spread.eq(self.write_data << (place << 3)),
-            mask.eq(ones << place),
-        ]
-        for i in range(size):
-            m.d.comb += ones[i].eq(self.write_enable & (i < self.write_count))
+        m.d.comb += turned.eq((self.write_data.replicate(2) << (place << 3))[word:])
+        for i in range(2 * size - 1):
+            begun = place <= i if i < size - 1 else 1
+            m.d.comb += mask[i].eq(self.write_enable & begun & (i < self.write_end))
+        data = Signal(word, name="write_data_late", reset_less=True)
+        m.d.sync += data.eq(turned)
 
         attributes: dict = {"no_rw_check": 1, "ram_style": "block"}
         # A window that ends behind the last address goes on with the first.
@@ -93,13 +94,13 @@ class Buffer(wiring.Component):
             m.d.comb += read.addr.eq((read_index[1:] + ahead_read)[:bits])
             late = {
                 "address": (write.addr, (write_index[1:] + ahead_write)[:bits]),
-                "data": (write.data, Mux(upper, spread[word:], spread[:word])),
                 "enable": (write.en, Mux(upper, mask[size:], mask[:size])),
             }
             for name, (port, value) in late.items():
                 later = Signal.like(port, name=f"write_{name}_{bank}", reset_less=name != "enable")
                 m.d.sync += later.eq(value)
                 m.d.comb += port.eq(later)
+            m.d.comb += write.data.eq(data)
             output = Signal(word, name=f"output_{bank}", reset_less=True)
             m.d.sync += output.eq(read.data)
             outputs.append(output)

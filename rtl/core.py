@@ -45,7 +45,6 @@ class _Step:
     last: Signal
     there: Signal
     issues: Signal
-    weight: Signal
     go: Signal
 
 
@@ -92,7 +91,7 @@ class Core(wiring.Component):
     clear: Signal
     hold: Signal
 
-    WORD_LATENCY = 1
+    WORD_LATENCY = 2
     LATE = 1
     CREDIT_LATE = 1
 
@@ -127,7 +126,7 @@ class Core(wiring.Component):
         offset = Signal(bits_for(config.weight_words))
         pass_offset = Signal(bits_for(config.weight_words))
         first, last = Signal(name="first"), Signal(name="last")
-        there, issues, weight = Signal(), Signal(init=1), Signal.like(offset)
+        there, issues = Signal(), Signal(init=1)
         begun, go, ends, ends_pass, ends_passes, ends_word = (
             Signal(name=n) for n in ("begun", "go", "ends", "ends_pass", "ends_passes", "ends_word")
         )
@@ -173,74 +172,84 @@ class Core(wiring.Component):
                 Mux(final_pass, w.burst_last_pass, w.burst),
             )
         )
+        # The last step of a pass may issue once the one before it is drained and there is room.
         draining, drained = Signal.like(burst), Signal(init=1)
-        with m.If(ends):
-            m.d.sync += [draining.eq(burst - 1), drained.eq(burst == 1)]
-        with m.Elif(~drained):
-            m.d.sync += [draining.eq(draining - 1), drained.eq(draining == 1)]
-        popped = Signal()
         credit = Signal(range(config.results + 1), init=config.results)
+        popped = Signal()
         most = config.rows * config.groups
-        roomy = Signal(init=1)
         unspent, spent = Signal.like(credit), Signal.like(credit)
+        may_end = Signal(init=1)
         m.d.comb += [unspent.eq(credit + popped), spent.eq(credit + popped - burst)]
-        m.d.sync += [
-            popped.eq(self.popped),
-            credit.eq(Mux(ends, spent, unspent)),
-            roomy.eq(Mux(ends, spent >= most, unspent >= most)),
-        ]
+        with m.If(ends):
+            m.d.sync += [draining.eq(burst - 1), drained.eq(burst == 1), credit.eq(spent)]
+            m.d.sync += may_end.eq((burst == 1) & (spent >= most))
+        with m.Else():
+            with m.If(~drained):
+                m.d.sync += [draining.eq(draining - 1), drained.eq(draining == 1)]
+            m.d.sync += credit.eq(unspent)
+            m.d.sync += may_end.eq((drained | (draining == 1)) & (unspent >= most))
+        m.d.sync += popped.eq(self.popped)
 
         need = Signal(config.token_bits)
-        m.d.sync += begun.eq(self.i.valid & ~ends_word)
+        ended = Signal(name="ended")
+        m.d.sync += [ended.eq(ends_word), begun.eq(self.i.valid & ~ends_word & ~ended)]
         with m.If(~begun | ends_passes):
             m.d.sync += need.eq(w.need)
         with m.Elif(ends_pass):
             m.d.sync += need.eq(need + w.pass_need)
         fed = self.fetched >= need if config.streamed else Const(1)
         step, issued = Signal(step_layout(config)), Signal()
-        m.d.sync += [self.step.eq(step), self.valid.eq(issued)]
+        step_late = Signal.like(step)
+        m.d.sync += [step_late.eq(step), self.valid.eq(issued)]
         m.d.comb += [
             there.eq(written),
-            weight.eq(w.weight + offset),
-            go.eq(begun & there & fed & (~last | (drained & roomy)) & ~self.hold),
+            go.eq(begun & there & fed & (~last | may_end) & ~self.hold),
             issued.eq(go & issues),
             step.patch.eq(position),
-            step.weight.eq(weight),
             step.first.eq(first),
             step.last.eq(last),
             step.maximum.eq(w.maximum),
             step.burst.eq(burst),
             step.groups_last.eq(Mux(final_pass, w.groups_last, config.groups - 1)),
             ends.eq(go & last),
-            self.i.ready.eq(ends_word),
+            self.i.ready.eq(ended),
         ]
         begins = Signal(init=1)
         m.d.comb += [first.eq(begins), last.eq(counted(m, w.words, begun, go, ends, "word"))]
         with m.If(go):
             m.d.sync += begins.eq(last)
 
+        # The place among the weights follows its step a cycle late, with the step itself.
+        passed = {"go": go, "back": ends & w.stationary, "pass": ends_pass, "passes": ends_passes}
+        passed |= {"wraps": turns}
+        did = {name: Signal(name=f"did_{name}") for name in passed}
+        m.d.sync += [did[name].eq(value) for name, value in passed.items()]
         following = Signal.like(offset)
-        m.d.comb += following.eq(Mux(turns, 0, offset + w.weight_step))
-        with m.If(go):
+        m.d.comb += following.eq(Mux(did["wraps"], w.weight, offset + w.weight_step))
+        with m.If(did["go"]):
             m.d.sync += offset.eq(offset + w.weight_step)
-        with m.If(ends & w.stationary):
+        with m.If(did["back"]):
             m.d.sync += offset.eq(pass_offset)
-        with m.If(ends_pass):
+        with m.If(did["pass"]):
             m.d.sync += [offset.eq(following), pass_offset.eq(following)]
-        with m.If(ends_passes):
-            m.d.sync += [offset.eq(0), pass_offset.eq(0)]
+        with m.If(did["passes"] | ~begun & ~ended):
+            m.d.sync += [offset.eq(w.weight), pass_offset.eq(w.weight)]
+        m.d.comb += self.step.eq(step_late)
+        m.d.comb += self.step.weight.eq(offset)
         if config.patterns:
-            decided = _Step(first, last, there, issues, weight, go)
-            final, push = self._segments(m, w, decided, step, pass_offset)
+            decided = _Step(first, last, there, issues, go)
+            final, push, within = self._segments(m, w, decided, step)
             m.d.sync += self.push.eq(push)
+            with m.If(w.segments):
+                m.d.comb += self.step.weight.eq(pass_offset + within)
             with m.If(w.segments & go):
                 m.d.sync += [s.eq(s) for s in (position, ahead)]
                 with m.If(final):
                     m.d.sync += [position.eq(ahead), ahead.eq(ahead + 1)]
                     m.d.sync += [base.eq(ahead), base_ahead.eq(ahead + 1)]
-            with m.If(ends_pass & w.segments):
+            with m.If(did["pass"] & w.segments):
                 further = pass_offset + w.words + 1
-                m.d.sync += pass_offset.eq(Mux(final_pass | turns, 0, further))
+                m.d.sync += pass_offset.eq(Mux(did["passes"] | did["wraps"], w.weight, further))
 
         # Rows and column groups read later than the step issues; what they read is freed later yet.
         freed = base
@@ -259,15 +268,18 @@ class Core(wiring.Component):
             m.d.sync += self.passed.eq(0)
         return m
 
-    def _segments(self, m: Module, w, decided: _Step, step: data.View, pass_offset: Signal):
+    def _segments(self, m: Module, w, decided: _Step, step: data.View):
         """Steps of a segment, as its tag says; returns whether a step is the last of them, with
-        which the segment leaves the ring, and whether it is the first."""
+        which the segment leaves the ring, whether it is the first, and a cycle later the place of
+        its weights in those of the pass."""
         config = self._config
         tags = fifo.SyncFIFOBuffered(width=len(self.tag), depth=config.patch_words)
         m.submodules.tags = tags
         tag = Signal(tag_layout(config))
         k = Signal(len(w.patterns))
         final, push = Signal(name="final"), Signal(name="push")
+        within = Signal(len(step.weight), name="within")
+        m.d.sync += within.eq(tag.weight + k)
         m.d.comb += [
             tags.w_en.eq(self.tag_enable),
             tags.w_data.eq(self.tag),
@@ -282,10 +294,9 @@ class Core(wiring.Component):
                 decided.first.eq(tag.first & (k == 0)),
                 decided.last.eq(tag.steps & tag.last & final),
                 decided.issues.eq(tag.steps),
-                decided.weight.eq(w.weight + pass_offset + tag.weight + k),
                 tags.r_en.eq(decided.go & final),
                 push.eq(decided.go & (k == 0)),
             ]
             with m.If(decided.go):
                 m.d.sync += k.eq(Mux(final, 0, k + 1))
-        return final, push
+        return final, push, within

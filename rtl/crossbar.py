@@ -1,7 +1,7 @@
 """Crossbar: who reads and who writes which buffer, switched by the schedule words."""
 
 from amaranth import Array as Choice
-from amaranth import Module, Signal
+from amaranth import Const, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -74,7 +74,7 @@ class Crossbar(wiring.Component):
     send_data: Signal
     fetch: stream.Interface
 
-    READ_LATENCY = 1 + Buffer.LATENCY
+    READ_LATENCY = 1 + Buffer.LATENCY + 1
     WRITE_LATENCY = Buffer.WRITE_LATENCY
 
     def __init__(self, config: Config):
@@ -104,7 +104,7 @@ class Crossbar(wiring.Component):
                     buffer.read_address.eq(read.address),
                     buffer.write_enable.eq(enable),
                     buffer.write_address.eq(write.address),
-                    buffer.write_count.eq(write.count),
+                    buffer.write_end.eq(write.end),
                     buffer.write_data.eq(write.data),
                 ]
                 for name in names:
@@ -114,38 +114,51 @@ class Crossbar(wiring.Component):
 
         for name, buffers in reads.items():
             chosen = getattr(self, name).payload.buffer
-            for stage in range(self.READ_LATENCY):
+            for stage in range(self.READ_LATENCY - 1):
                 later = Signal(config.buffer_bits, name=f"{name}_from_{stage}")
                 m.d.sync += later.eq(chosen)
                 chosen = later
             output = getattr(self, f"{name}_data")
+            read = Signal(16 * config.word_bytes, name=f"{name}_read", reset_less=True)
+            m.d.comb += output.eq(read)
             if len(buffers) == 1:
-                m.d.comb += output.eq(next(iter(buffers.values())).read_data)
+                m.d.sync += read.eq(next(iter(buffers.values())).read_data)
             elif buffers:
                 every = range(len(config.buffer_words))
                 words = [buffers[b].read_data if b in buffers else 0 for b in every]
-                m.d.comb += output.eq(Choice(words)[chosen])
+                m.d.sync += read.eq(Choice(words)[chosen])
         return m
 
     def _granted(self, m: Module, names, buffer: int, kind: str, held) -> tuple[data.View, Signal]:
         """The request that is accepted of those of ``names`` for ``buffer``, a cycle later, and
         whether there is one."""
         writes = kind == "store"
-        layout = write_layout(self._config) if writes else read_layout(self._config)
-        members = ("address", "count", "data") if writes else ("address",)
+        word_bytes = self._config.word_bytes
+        members = {"address": self._config.address_bits}
+        if writes:
+            members |= {"end": bits_for(2 * word_bytes), "data": 8 * word_bytes}
+        layout = data.StructLayout(members)
         request = Signal(layout, name=f"{kind}_request_{buffer}", reset_less=True)
         enable = Signal(name=f"{kind}_enable_{buffer}")
-        taken = None
+        taken = Const(0)
+        wants = {}
         for name in names:
             port = getattr(self, name)
-            wants = Signal(name=f"{name}_wants_{buffer}")
-            m.d.comb += wants.eq(port.valid & (port.payload.buffer == buffer))
-            if taken is not None:
-                with m.If(wants & taken):
-                    m.d.comb += held[name].eq(1)
-            grants = wants if taken is None else wants & ~taken
-            with m.If(grants):
-                m.d.sync += [getattr(request, n).eq(getattr(port.payload, n)) for n in members]
-            taken = wants if taken is None else taken | wants
-        m.d.sync += enable.eq(0 if taken is None else taken)
+            wants[name] = Signal(name=f"{name}_wants_{buffer}")
+            m.d.comb += wants[name].eq(port.valid & (port.payload.buffer == buffer))
+            with m.If(wants[name] & taken):
+                m.d.comb += held[name].eq(1)
+            taken = taken | wants[name]
+        # Whatever the last of them offers is taken where none wants anything.
+        for name in reversed(names):
+            port = getattr(self, name)
+            with m.If(wants[name] if name != names[-1] else 1):
+                m.d.sync += request.address.eq(port.payload.address)
+                if writes:
+                    place = port.payload.address[: bits_for(word_bytes)]
+                    m.d.sync += [
+                        request.end.eq(place + port.payload.count),
+                        request.data.eq(port.payload.data),
+                    ]
+        m.d.sync += enable.eq(taken)
         return request, enable

@@ -200,17 +200,18 @@ class Epilogue(wiring.Component):
         count = Signal(bits_for(unit * lanes + 1))
         m.d.comb += count.eq(Mux(scatter.partial, unit * (w.tail + 1), unit * lanes))
         late = Lanes.latency(config)
-        control = delayed(m, Cat(count, scatter.store, take), late, "store", control=True)
+        place = Cat(count, scatter.store)
+        place = delayed(m, place, late - Scatter.LATENCY, "store")
+        valid = delayed(m, take, late, "taken", control=True)
         layout = group_layout(
             lanes, element_bits=config.element_bits, address_bits=config.address_bits
         )
         group = Signal(layout)
         m.d.comb += [
-            group.count.eq(control[: len(count)]),
-            group.address.eq(control[len(count) : -1]),
+            group.count.eq(place[: len(count)]),
+            group.address.eq(place[len(count) :]),
             group.data.eq(values.o),
         ]
-        valid = control[-1]
         if config.pool:
             m.submodules.pool = pool = Pool2(
                 lanes,
@@ -248,12 +249,10 @@ class Epilogue(wiring.Component):
         config = self._config
         due = Lanes.residual_delay(config) - Crossbar.READ_LATENCY - 1
         wanted = w.add | w.multiply if config.multiply else w.add
-        request = delayed(
-            m, Cat(scatter.residual, take & wanted), due, "residual_request", control=True
-        )
-        address = request[:-1]
+        address = delayed(m, scatter.residual, due - Scatter.LATENCY, "residual_address")
+        valid = delayed(m, take & wanted, due, "residual_valid", control=True)
         m.d.comb += [
-            self.residual.valid.eq(request[-1]),
+            self.residual.valid.eq(valid),
             self.residual.payload.buffer.eq(w.residual_buffer),
             self.residual.payload.address.eq(address),
         ]

@@ -1,7 +1,7 @@
 """Gather: the affine address generator that turns convolution windows into contiguous patches."""
 
 from amaranth import Array as Choice
-from amaranth import Const, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,7 +57,7 @@ def _entry_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(members | dict.fromkeys(("inside", "opens", "skip", "final"), 1))
 
 
-_COMMON = ("buffer", "pad", "words", "segments", "doubled", "producer", "start")
+_COMMON = ("buffer", "pad", "segments", "doubled", "producer", "start")
 """The fields of a word that all its beats share, and need when they are requested."""
 
 
@@ -110,11 +110,11 @@ class Gather(wiring.Component):
     clear: Signal
     hold: Signal
 
-    STAGES = 3
+    STAGES = 4
     QUEUE = 16
     TOKEN_LATENCY = 2
-    WORD_STEPS = 3
-    STEP_LATENCY = STAGES + 2 + 1
+    WORD_STEPS = 4
+    STEP_LATENCY = STAGES + 1 + 1 + 1
 
     def __init__(self, config: Config, fields: Fields, *, core: int = 0):
         self._config, self._fields, self._core = config, fields, core
@@ -145,44 +145,64 @@ class Gather(wiring.Component):
         config = self._config
         layout = _entry_layout(config)
         issues = Signal(name="issues")
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=self.QUEUE)
+        m.submodules.queue = queue = fifo.SyncFIFO(width=layout.size, depth=self.QUEUE)
         entry, enters, begins = self._loops(m, issues)
-        m.d.comb += [queue.w_data.eq(entry), queue.w_en.eq(enters), queue.r_en.eq(issues)]
-        head = Signal(layout)
-        m.d.comb += head.eq(queue.r_data)
-
-        # What the beats of a word share waits in a queue of its own.
-        common = Fields({name: self._fields[name] for name in _COMMON})
-        m.submodules.common = words = fifo.SyncFIFOBuffered(width=common.width, depth=self.QUEUE)
-        w = common.view(words.r_data)
+        ahead, head = Signal(layout), Signal(layout, reset_less=True)
+        has_head, loads = Signal(name="has_head"), Signal(name="loads")
         m.d.comb += [
-            words.w_data.eq(common.select(self._fields.view(self.i.payload))),
+            queue.w_data.eq(entry),
+            queue.w_en.eq(enters),
+            queue.r_en.eq(loads),
+            ahead.eq(queue.r_data),
+            loads.eq(~has_head | issues),
+        ]
+        with m.If(loads):
+            m.d.sync += [has_head.eq(queue.r_rdy), head.eq(ahead)]
+
+        # What the beats of a word share waits in a queue of its own, with the room of a tile.
+        common = Fields({name: self._fields[name] for name in _COMMON})
+        tile = bits_for(config.patch_words + 1)
+        m.submodules.common = words = fifo.SyncFIFO(width=common.width + tile, depth=self.QUEUE)
+        w, needed = common.view(words.r_data[: common.width]), words.r_data[common.width :]
+        entering = self._fields.view(self.i.payload)
+        room = Mux(entering.segments, 1, entering.words + 1)
+        m.d.comb += [
+            words.w_data[: common.width].eq(common.select(entering)),
+            words.w_data[common.width :].eq(room),
             words.w_en.eq(begins),
             words.r_en.eq(issues & head.final),
         ]
 
-        # The oldest beat of the queue is requested when its tokens are there. They are compared
-        # with registers, which show the word's counters from its second cycle on.
+        # The oldest beat is requested when its tokens are there. They are compared in the cycle
+        # before, also with what the beat behind it needs: counters only grow, and of the room
+        # goes what is claimed now. They are the word's own from its second cycle on.
         progress = Signal(config.token_bits)
-        started, settled = Signal(), Signal()
-        needed = Signal(bits_for(config.patch_words + 1))
-        m.d.sync += [
-            needed.eq(Mux(w.segments, 1, w.words + 1)),
-            progress.eq(Choice([*self.stored, self.fetched])[w.producer]),
-            started.eq(self.stored[self._core] >= w.start),
-            settled.eq(words.r_rdy & ~words.r_en),
+        m.d.comb += progress.eq(Choice([*self.stored, self.fetched])[w.producer])
+        started = self.stored[self._core] >= w.start
+        claims = issues & head.opens & ~head.skip
+        fits = Mux(claims, self.room >= needed << 1, self.room >= needed)
+        may = [
+            one.skip | ((~one.inside | (progress >= one.need)) & (~one.opens | fits))
+            for one in (ahead, head)
         ]
-        active, free = Signal(name="active"), Signal(name="free")
-        request = Signal(layout, reset_less=True)
-        of_request = Signal(common.width, reset_less=True)
+        settled, allowed = Signal(name="settled"), Signal(name="allowed")
+        m.d.sync += [
+            settled.eq(words.r_rdy & ~words.r_en & started),
+            allowed.eq(Mux(loads, *may)),
+        ]
+
+        # A beat whose predecessor is held back waits aside, so that whether a buffer is free
+        # decides nothing but what is on offer.
+        request, aside = (Signal(layout, name=n, reset_less=True) for n in ("offered", "aside"))
+        of_request, of_aside = (
+            Signal(common.width, name=n, reset_less=True) for n in ("of_offered", "of_aside")
+        )
+        active, free, parked = (Signal(name=n) for n in ("active", "free", "parked"))
         requested = common.view(of_request)
-        opened = ~head.inside | (progress >= head.need)
-        roomy = ~head.opens | (self.room >= needed)
-        proceeds = settled & started & ~self.hold & (head.skip | (opened & roomy))
         m.d.comb += [
             free.eq(~active | request.skip | self.request.ready),
-            issues.eq(queue.r_rdy & proceeds & free),
-            self.claim.eq(Mux(issues & head.opens & ~head.skip, needed, 0)),
+            issues.eq(has_head & settled & allowed & ~parked & ~self.hold),
+            self.claim.eq(Mux(claims, needed, 0)),
             self.request.valid.eq(active & ~request.skip),
             self.request.payload.buffer.eq(requested.buffer),
             self.request.payload.address.eq(request.address),
@@ -196,8 +216,16 @@ class Gather(wiring.Component):
                 self.beat.segment.eq(requested.segments),
                 self.beat.doubled.eq(requested.doubled),
             ]
+        of_head = words.r_data[: common.width]
+        m.d.sync += parked.eq(~free & (issues | parked))
+        with m.If(~parked):
+            m.d.sync += [aside.eq(head), of_aside.eq(of_head)]
         with m.If(free):
-            m.d.sync += [active.eq(issues), request.eq(head), of_request.eq(words.r_data)]
+            m.d.sync += [
+                active.eq(issues | parked),
+                request.eq(Mux(parked, aside, head)),
+                of_request.eq(Mux(parked, of_aside, of_head)),
+            ]
         with m.If(active & free & request.final):
             m.d.sync += self.gathered.eq(self.gathered + 1)
         with m.If(self.clear):
@@ -213,7 +241,8 @@ class Gather(wiring.Component):
         window = Mux(w.segments, config.reach, config.window) if config.patterns else config.window
         span = config.address_bits + 2
         size = range(config.reach + 1)
-        begun, step, walked = Signal(name="begun"), Signal(name="step"), Signal(name="walked")
+        begun, step = Signal(name="begun"), Signal(name="step")
+        walked, left_behind = Signal(name="walked"), Signal(name="left_behind")
         held = Signal(range(self.QUEUE + 1))
         m.d.sync += [
             begun.eq(self.i.valid & ~self.i.ready),
@@ -257,72 +286,104 @@ class Gather(wiring.Component):
         publish = (pixels & rows) | (lane == config.rows - 1)
         opens = Signal(init=1)
         m.d.comb += [
-            step.eq(begun & ~walked & (held != self.QUEUE)),
             last_tap.eq((ends_run & taps) | skips),
             last_line.eq(last_tap & lines),
             last_pixel.eq(last_line & pixels),
             last_row.eq(last_pixel & rows),
             last.eq(last_row & repeats),
         ]
-        # The stages look at the word for one cycle more.
-        m.d.sync += walked.eq(step & last)
-        m.d.comb += self.i.ready.eq(walked)
+        # The stages look at the word for two cycles more. Whether there is a step is known from the
+        # cycle before, and so is whether the queue is full.
+        full = ~issues & Mux(step, held == self.QUEUE - 1, held == self.QUEUE)
+        ends_word = step & last
+        m.d.sync += [
+            walked.eq(ends_word),
+            left_behind.eq(walked),
+            step.eq(self.i.valid & ~left_behind & ~walked & ~ends_word & ~full),
+        ]
+        m.d.comb += self.i.ready.eq(left_behind)
         with m.If(~begun):
             m.d.sync += [left.eq(w.run), ends_run.eq(w.run <= window)]
-        next_line = self._onward(w, line_address, w.line_step)
-        next_row = Mux(row_stays, row_address, self._onward(w, row_address, w.row_step))
-        next_need = Mux(row_stays, row_need, row_need + w.row_need)
         with m.If(step):
             m.d.sync += [
-                run.eq(run + window),
                 left.eq(left - window),
                 ends_run.eq(left <= window << 1),
                 opens.eq(Mux(w.segments, last_tap, last_line & publish)),
             ]
             with m.If(ends_run | skips):
-                m.d.sync += [run.eq(0), left.eq(w.run), ends_run.eq(w.run <= window)]
-            with m.If(ends_run):
-                m.d.sync += tap_at.eq(tap_at + w.tap_step)
-            with m.If(last_tap):
-                m.d.sync += [tap_at.eq(pixel_at), line_y.eq(line_y + w.line_stride)]
-                with m.If(~stays):
-                    m.d.sync += [
-                        line_address.eq(next_line),
-                        line_need.eq(line_need + w.line_need),
-                    ]
+                m.d.sync += [left.eq(w.run), ends_run.eq(w.run <= window)]
             with m.If(last_line):
-                m.d.sync += [
-                    line_address.eq(row_address),
-                    line_y.eq(row_y),
-                    line_need.eq(row_need),
-                    pixel_at.eq(pixel_at + w.pixel_step),
-                    tap_at.eq(pixel_at + w.pixel_step),
-                    lane.eq(Mux(lane == config.rows - 1, 0, lane + 1)),
-                ]
-            with m.If(last_pixel):
-                m.d.sync += [
-                    pixel_at.eq(0),
-                    tap_at.eq(0),
-                    row_address.eq(next_row),
-                    line_address.eq(next_row),
-                    row_y.eq(row_y + w.row_stride),
-                    line_y.eq(row_y + w.row_stride),
-                    row_need.eq(next_need),
-                    line_need.eq(next_need),
-                ]
+                m.d.sync += lane.eq(Mux(lane == config.rows - 1, 0, lane + 1))
             with m.If(last_row):
-                ended = (lane, row_address, line_address, row_y, line_y, row_need, line_need)
-                m.d.sync += [s.eq(0) for s in ended]
-                m.d.sync += repeat_at.eq(repeat_at + w.repeat_step)
-            with m.If(last):
-                m.d.sync += repeat_at.eq(0)
+                m.d.sync += lane.eq(0)
+
+        # Where the step is follows a cycle later. Lines that are left out or shown twice are known
+        # by their number, which so must be there at once.
+        ends = (ends_run, ends_run | skips, last_tap, last_line, last_pixel, last_row, last)
+        done = Cat(step & end for end in ends)
+        done_late = Signal.like(done)
+        stepped, stays_late, row_stays_late = (
+            Signal(name=n) for n in ("stepped", "stays_late", "row_stays_late")
+        )
+        m.d.sync += [
+            done_late.eq(done),
+            stepped.eq(step),
+            stays_late.eq(stays),
+            row_stays_late.eq(row_stays),
+        ]
+        _, _, on_line, on_pixel, on_row, on_repeat, _ = done if config.patterns else done_late
+        with m.If(on_line):
+            m.d.sync += line_y.eq(line_y + w.line_stride)
+        with m.If(on_pixel):
+            m.d.sync += line_y.eq(row_y)
+        with m.If(on_row):
+            m.d.sync += [row_y.eq(row_y + w.row_stride), line_y.eq(row_y + w.row_stride)]
+        with m.If(on_repeat):
+            m.d.sync += [row_y.eq(0), line_y.eq(0)]
+
+        next_line = self._onward(w, line_address, w.line_step)
+        next_row = Mux(row_stays_late, row_address, self._onward(w, row_address, w.row_step))
+        next_need = Mux(row_stays_late, row_need, row_need + w.row_need)
+        on_tap, on_run, on_line, on_pixel, on_row, on_repeat, on_word = done_late
+        with m.If(stepped):
+            m.d.sync += run.eq(run + window)
+        with m.If(on_run):
+            m.d.sync += run.eq(0)
+        with m.If(on_tap):
+            m.d.sync += tap_at.eq(tap_at + w.tap_step)
+        with m.If(on_line):
+            m.d.sync += tap_at.eq(pixel_at)
+            with m.If(~stays_late):
+                m.d.sync += [line_address.eq(next_line), line_need.eq(line_need + w.line_need)]
+        with m.If(on_pixel):
+            m.d.sync += [
+                line_address.eq(row_address),
+                line_need.eq(row_need),
+                pixel_at.eq(pixel_at + w.pixel_step),
+                tap_at.eq(pixel_at + w.pixel_step),
+            ]
+        with m.If(on_row):
+            m.d.sync += [
+                pixel_at.eq(0),
+                tap_at.eq(0),
+                row_address.eq(next_row),
+                line_address.eq(next_row),
+                row_need.eq(next_need),
+                line_need.eq(next_need),
+            ]
+        with m.If(on_repeat):
+            m.d.sync += [s.eq(0) for s in (row_address, line_address, row_need, line_need)]
+            m.d.sync += repeat_at.eq(repeat_at + w.repeat_step)
+        with m.If(on_word):
+            m.d.sync += repeat_at.eq(0)
 
         # In stages: sums of two, then of all and what they are compared with, then the edges.
         base = Signal(config.address_bits)
         along, edge = Signal(signed(span)), Signal(signed(span))
         y_late = Signal.like(y)
         need = Signal(config.token_bits)
-        most = Signal.like(left)
+        most, left_late = Signal.like(left), Signal.like(left)
+        m.d.sync += left_late.eq(left)
         position, end = Signal(signed(span)), Signal(signed(span))
         address = Signal(config.address_bits)
         least = Signal(config.token_bits)
@@ -332,9 +393,9 @@ class Gather(wiring.Component):
             base.eq(w.address + repeat_at + line_address),
             along.eq(tap_at + run),
             edge.eq(w.width - w.position),
-            y_late.eq(y),
+            y_late.eq(delayed(m, y, 1, "y") if config.patterns else y),
             need.eq(w.need + line_need),
-            most.eq(left),
+            most.eq(left_late),
             address.eq(base + along),
             position.eq(w.position + along),
             end.eq(edge - along),

@@ -1,6 +1,8 @@
 """Lane: bias, requantisation and residual addition of one output a cycle."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from collections.abc import Iterable
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,11 +12,11 @@ from .product import Product, multiplied
 
 __all__ = ["Lane", "multipliers_per_lane", "parameters_layout", "scale_layout"]
 
-FINISH = Product.LATENCY + 5
+FINISH = Product.LATENCY + 7
 """Cycles from a value at hand to its requantised byte."""
 
-REQUANTISE = 2 + FINISH
-RESCALE = 1 + Product.LATENCY + 3
+REQUANTISE = 3 + FINISH
+RESCALE = 1 + Product.LATENCY + 4
 ADD = RESCALE + 1 + FINISH
 FRACTION = 12
 """Bits that remain for the second rounding where halves go to even."""
@@ -25,6 +27,12 @@ FACTOR = 32
 DIFFERENCE = 9
 TOTAL = 32
 """Bits of a byte less its zero point, and of the sum of two such, scaled."""
+
+NARROW = 10
+"""Bits of a shifted value: one that does not fit lies beyond every byte, also with a zero point."""
+
+FINE = 3
+"""Shifts by so many bits of their distance are a stage of their own."""
 
 
 def multipliers_per_lane(residual: bool) -> int:
@@ -59,6 +67,18 @@ def parameters_layout() -> data.StructLayout:
             "high_out": signed(8),
         }
     )
+
+
+def _one_of(value: Value, values: Iterable[int]) -> Value:
+    """Whether ``value`` is one of ``values``, as one table."""
+    table = sum(1 << one for one in values)
+    return Const(table, 1 << len(value)).bit_select(value, 1)
+
+
+def _below(value: Value, bits: int) -> Value:
+    """As many ones as ``value`` says, then zeros."""
+    every = range(1 << len(value))
+    return Cat(_one_of(value, every[i + 1 :]) for i in range(bits))
 
 
 class Lane(wiring.Component):
@@ -126,12 +146,12 @@ class Lane(wiring.Component):
         return register
 
     def _requantise(self, m: Module, x, multiplier, right, zero, low, high, name: str) -> Signal:
-        """:data:`FINISH` stages: the product, rounding doubling, rounding shift in two, the zero
-        point, the clamp. ``multiplier`` and ``right`` come with ``x``."""
+        """:data:`FINISH` stages: the product, rounding doubling, rounding shift in three, what does
+        not fit :data:`NARROW` bits, the zero point, the clamp. ``multiplier`` and ``right`` come
+        with ``x``."""
         product = multiplied(m, x, Cat(multiplier, 0).as_signed(), name)
         right = delayed(m, right, Product.LATENCY, f"{name}_right")
         late_right = self._register(m, right, f"{name}_right_late")
-        later_right = self._register(m, late_right, f"{name}_right_later")
         wide = len(x)
         if self._even:
             even = self.parameters.even
@@ -141,31 +161,53 @@ class Lane(wiring.Component):
             m.d.comb += fine.eq((upper + first) >> 1)
             kept = Cat(fine[:FRACTION] & even.replicate(FRACTION), fine[FRACTION:]).as_signed()
             doubled = self._register(m, kept, f"{name}_doubled")
-            half = (1 << (FRACTION - 1)) << late_right
             away = ~even & (doubled < 0)
-            raised = self._register(m, doubled + half - away, f"{name}_raised")
+            raised = self._raised(m, doubled, right, FRACTION, away, name)
             # Whatever lies below the last bit that stays: nothing, if the value was a half.
-            mask = Signal(len(raised), name=f"{name}_mask")
-            with m.Switch(late_right):
-                for places in range(1 << len(right)):
-                    with m.Case(places):
-                        m.d.comb += mask.eq((1 << (FRACTION + places)) - 1)
-            below = self._register(m, mask, f"{name}_below") & raised
+            mask = _below(late_right, len(raised) - FRACTION)
+            mask = Cat(Const(-1, FRACTION), self._register(m, mask, f"{name}_below"))
+            below = mask & raised
             some = Cat(below[i : i + 8].any() for i in range(0, len(raised), 8))
             rest = self._register(m, some, f"{name}_rest")
-            whole = raised >> FRACTION
-            shifted = self._register(m, whole >> later_right, f"{name}_shifted")
-            shifted = Cat(shifted[0] & (rest.any() | ~even), shifted[1:]).as_signed()
+            clear = delayed(m, ~rest.any() & even, 1, f"{name}_clear")
+            shifted = self._shifted(m, raised >> FRACTION, late_right, name)
+            shifted = Cat(shifted[0] & ~clear, shifted[1:]).as_signed()
         else:
             upper = product >> 30
             doubled = self._register(m, (upper + 1) >> 1, f"{name}_doubled")
-            half = (1 << late_right)[1:]
-            away = (late_right != 0) & (doubled < 0)
-            raised = self._register(m, doubled + half - away, f"{name}_raised")
-            shifted = self._register(m, raised >> later_right, f"{name}_shifted")
-        placed = self._register(m, shifted + zero, f"{name}_placed")
+            raised = self._raised(m, doubled, right, 0, doubled < 0, name)
+            shifted = self._shifted(m, raised, late_right, name)
+        top = shifted[NARROW - 1 :]
+        most = Cat(Const(-1, NARROW - 1), 0).as_signed()
+        narrow = Mux(
+            top.all() | ~top.any(),
+            shifted[:NARROW].as_signed(),
+            most ^ shifted[-1].replicate(NARROW),
+        )
+        narrowed = self._register(m, narrow.as_signed(), f"{name}_narrowed", signed(NARROW))
+        placed = self._register(m, narrowed + zero, f"{name}_placed")
         clamped = Mux(placed < low, low, Mux(placed > high, high, placed))
         return self._register(m, clamped, f"{name}_clamped", signed(8))
+
+    def _raised(self, m: Module, doubled, right, fraction: int, away, name: str, shape=None):
+        """``doubled`` and half a unit of what is left after a shift by ``right`` places, which come
+        a cycle earlier, and ``fraction`` more; with ``away`` a little less than half."""
+        places = 1 << len(right)
+        whole, under = [], []
+        for bit in range(max(0, fraction - 1) + places - (not fraction)):
+            place = bit - fraction + 1
+            whole.append(_one_of(right, {place}) if place >= 0 else Const(0))
+            under.append(_one_of(right, range(max(0, place + 1), places)))
+        half = self._register(m, Cat(whole), f"{name}_half")
+        less = self._register(m, Cat(under), f"{name}_half_less")
+        return self._register(m, doubled + Mux(away, less, half), f"{name}_raised", shape)
+
+    def _shifted(self, m: Module, value, right, name: str) -> Signal:
+        """``value >> right`` in two stages; ``right`` comes a cycle earlier."""
+        late = self._register(m, right, f"{name}_right_later")
+        last = self._register(m, late[:FINE], f"{name}_right_last")
+        coarse = self._register(m, value >> (late[FINE:] << FINE), f"{name}_coarse")
+        return self._register(m, coarse >> last, f"{name}_shifted")
 
     def _rescale(self, m: Module, byte, zero, multiplier, shift, name: str) -> Signal:
         """:data:`RESCALE` stages: ``requantise((byte - zero) << 20)`` with the shift folded into
@@ -173,10 +215,8 @@ class Lane(wiring.Component):
         difference = self._register(m, byte - zero, f"{name}_difference", signed(DIFFERENCE))
         product = multiplied(m, difference, Cat(multiplier, 0).as_signed(), name)
         doubled = self._register(m, ((product >> 10) + 1) >> 1, f"{name}_doubled", signed(TOTAL))
-        half = (1 << shift)[1:]
-        away = (shift != 0) & (doubled < 0)
-        raised = self._register(m, doubled + half - away, f"{name}_raised", signed(TOTAL))
-        return self._register(m, raised >> shift, f"{name}_scaled", signed(TOTAL))
+        raised = self._raised(m, doubled, shift, 0, doubled < 0, name, signed(TOTAL))
+        return self._shifted(m, raised, shift, name)
 
     def elaborate(self, platform):
         m = Module()
@@ -185,9 +225,12 @@ class Lane(wiring.Component):
         wide = len(self.accumulator)
         biased = self._register(m, self.accumulator + self.bias, "biased", signed(min(32, wide)))
         left = self._register(m, Mux(shift > 0, shift, 0), "left", unsigned(5))
-        x = self._register(m, biased << left, "biased_left", biased.shape())
-        right = delayed(m, Mux(shift < 0, -shift, 0)[:5], 2, "right")
-        multiplier = delayed(m, self.scale.multiplier, 2, "multiplier")
+        coarse = self._register(m, biased << (left[FINE:] << FINE), "biased_coarse", biased.shape())
+        x = self._register(
+            m, coarse << self._register(m, left[:FINE], "left_late"), "biased_left", biased.shape()
+        )
+        right = delayed(m, Mux(shift < 0, -shift, 0)[:5], 3, "right")
+        multiplier = delayed(m, self.scale.multiplier, 3, "multiplier")
         y = self._requantise(m, x, multiplier, right, p.zero, p.low, p.high, "conv")
         if not self._residual:
             m.d.comb += self.o.eq(y)

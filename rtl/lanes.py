@@ -14,12 +14,13 @@ from .interpolate import SEGMENTS, Interpolate, segment_layout
 from .lane import Lane, scale_layout
 from .lane16 import Lane16
 from .memory import Memory
+from .scatter import Scatter
 from .words import Fields
 
 __all__ = ["Lanes", "constant_depths", "constant_widths", "lane_products", "shared_lane"]
 
 LOOKUP = 2
-"""Cycles of a table of 256 bytes: its memory, then the choice whether the word wants it."""
+"""Cycles of a table of 256 bytes, behind which is chosen whether the word wants it."""
 
 
 def shared_lane(config: Config) -> wiring.Component:
@@ -68,7 +69,8 @@ class Lanes(wiring.Component):
     -------
     word : the epilogue's word in force, until its last group has left
     sums : the group
-    bias, scale : words of the constant memories that belong to it; ``scale`` only at int8
+    bias, scale : words of the constant memories that belong to it, which come as late as
+        :class:`~rtl.scatter.Scatter` says; ``scale`` only at int8
     residual : second operands, due :meth:`residual_delay` cycles after the sums
     o : the group's values
     {bias,scale,table}_{enable,address,data} : load ports of the constant memories
@@ -81,7 +83,7 @@ class Lanes(wiring.Component):
     residual: Signal
     o: Signal
 
-    CONSTANT_LATENCY = 2
+    CONSTANT_LATENCY = Scatter.LATENCY + 2
 
     def __init__(
         self,
@@ -165,14 +167,13 @@ class Lanes(wiring.Component):
         m.d.comb += self.o.eq(Cat(values))
         return m
 
-    def _memory(self, m: Module, name: str, suffix: str = "", registered: bool = True) -> Memory:
+    def _memory(self, m: Module, name: str, suffix: str = "") -> Memory:
         config = self._config
         ram = Memory(
             self._widths[name],
             depth=self._depths[name],
             init=self._init.get(name, ()),
             writable=config.loadable or (name == "bias" and config.streamed),
-            registered=registered,
         )
         m.submodules[f"{name}_memory{suffix}"] = ram
         m.d.comb += [
@@ -183,11 +184,13 @@ class Lanes(wiring.Component):
         return ram
 
     def _looked_up(self, m: Module, w, byte, i: int) -> Signal:
-        table = self._memory(m, "table", f"_{i}", registered=False)
-        plain = Signal(8, name=f"plain_{i}", reset_less=True)
-        chosen = Signal(8, name=f"looked_up_{i}", reset_less=True)
-        m.d.comb += table.read_address.eq(Cat(byte ^ 0x80, w.table))
-        m.d.sync += [plain.eq(byte), chosen.eq(Mux(w.table_on, table.read_data, plain))]
+        table = self._memory(m, "table", f"_{i}")
+        plain = delayed(m, byte, LOOKUP, f"plain_{i}")
+        chosen = Signal(8, name=f"looked_up_{i}")
+        m.d.comb += [
+            table.read_address.eq(Cat(byte ^ 0x80, w.table)),
+            chosen.eq(Mux(w.table_on, table.read_data, plain)),
+        ]
         return chosen
 
     def _interpolated(self, m: Module, w, value, i: int) -> Signal:

@@ -1,6 +1,6 @@
 """Packer: gathered beats become whole words in the patch ring."""
 
-from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -108,38 +108,46 @@ class Packer(wiring.Component):
             filler = Mux(i < self.beat.count, self.beat.pad, 0)
             m.d.sync += padded[8 * i : 8 * (i + unit)].eq(Mux(genuine, element, filler))
 
-        # `fill` bytes are held back from earlier beats; together they never exceed two words.
-        held = Signal(8 * max(1, depth - 1))
+        # `fill` bytes are held back from earlier beats; together they never exceed two words. How
+        # many words a beat completes is worked out while its padding is.
         fill = Signal(range(depth))
-        joined = Signal(16 * depth)
         total = Signal(range(2 * depth + 1))
-        m.d.comb += [
-            joined.eq(held | (padded[: 8 * window] << (fill << 3))),
-            total.eq(fill + beat.count),
-        ]
-        # How much a beat must find there to complete one word, or two.
-        one, two = Signal(signed(len(total) + 1)), Signal(range(2 * depth + 1))
-        m.d.sync += [one.eq(depth - self.beat.count), two.eq(2 * depth - self.beat.count)]
         full = Signal(range(3))
-        flush = beat.flush
-        both = fill == two
-        begins = flush & (fill != one) & ~both
-        m.d.comb += full.eq(Mux(both, 2, Mux(fill >= one, 1, 0)) + begins)
+        flush = self.beat.flush
+        both = total == 2 * depth
+        begins = flush & (total != depth) & ~both
+        m.d.comb += [
+            total.eq(fill + self.beat.count),
+            full.eq(Mux(both, 2, Mux(total >= depth, 1, 0)) + begins),
+        ]
+        packs = self.valid & ~self.beat.segment if config.patterns else self.valid
+        with m.If(packs):
+            m.d.sync += fill.eq(total)
+            for count in range(1, 3):
+                with m.If(full == count):
+                    m.d.sync += fill.eq(total - count * depth)
+            with m.If(flush):
+                m.d.sync += fill.eq(0)
+        packed = Signal()
+        filled, completes = Signal.like(fill), Signal.like(full)
+        m.d.sync += [packed.eq(packs), filled.eq(fill), completes.eq(full)]
+
+        held = Signal(8 * max(1, depth - 1))
+        joined = Signal(16 * depth)
+        m.d.comb += joined.eq(held | (padded[: 8 * window] << (filled << 3)))
         # The word where this pixel started, and the word that the next byte belongs to.
         start = Signal(pointer)
         word = Signal(pointer)
-        odd = Signal()
-        m.d.comb += odd.eq(word[0])
+        onward = Signal(pointer)
+        further = Mux(completes == 2, word + 2, Mux(completes == 1, word + 1, word))
+        m.d.comb += onward.eq(further)
+        odd = word[0]
         enable = Signal(2)
-        m.d.comb += enable.eq(Mux(full == 2, 3, Mux(full == 1, Mux(odd, 2, 1), 0)))
+        m.d.comb += enable.eq(Mux(completes == 2, 3, Mux(completes == 1, Mux(odd, 2, 1), 0)))
         words = Array([joined[: 8 * depth], joined[8 * depth :]])
         half = word[1 : len(self.bank_address[0]) + 1]
-        onward = Signal(pointer)
-        m.d.comb += onward.eq(Mux(full == 2, word + 2, Mux(full == 1, word + 1, word)))
-        packs = valid & ~beat.segment if config.patterns else valid
         for r in range(config.rows):
-            chosen = beat.row == r
-            m.d.sync += self.row_enable[r].eq(Mux(packs & chosen, enable, 0))
+            m.d.sync += self.row_enable[r].eq(Mux(packed & (beat.row == r), enable, 0))
         m.d.sync += [
             self.bank_address[0].eq(half + odd),
             self.bank_address[1].eq(half),
@@ -152,21 +160,18 @@ class Packer(wiring.Component):
             with m.If(valid & beat.segment & beat.ends):
                 m.d.sync += [word.eq(word + 1), start.eq(word + 1), published.eq(word + 1)]
             self._join(m, valid, beat, padded, word)
-        with m.If(packs):
+        with m.If(packed):
             m.d.sync += word.eq(onward)
-            for count in range(3):
-                with m.If(full == count):
-                    m.d.sync += [
-                        fill.eq(total - count * depth),
-                        held.eq(joined[8 * depth * count :]),
-                    ]
-            with m.If(flush):
-                m.d.sync += [fill.eq(0), held.eq(0)]
             with m.If(beat.last):
                 with m.If(beat.publish):
                     m.d.sync += start.eq(onward)
                 with m.Else():
                     m.d.sync += word.eq(start)
+            for count in range(3):
+                with m.If(completes == count):
+                    m.d.sync += held.eq(joined[8 * depth * count :])
+            with m.If(beat.flush):
+                m.d.sync += held.eq(0)
             # Words of a tile are complete once the last of its pixels has written them.
             with m.If(beat.publish):
                 m.d.sync += published.eq(onward)

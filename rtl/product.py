@@ -32,7 +32,7 @@ class Product(wiring.Component):
     b: Signal
     p: Signal
 
-    LATENCY = 3
+    LATENCY = 5
 
     def __init__(self, a_bits: int, b_bits: int):
         self.name = self.named(a_bits, b_bits)
@@ -46,8 +46,9 @@ class Product(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        product = self.a * self.b
-        m.d.comb += self.p.eq(delayed(m, product, self.LATENCY, "product"))
+        a, b = delayed(m, self.a, 1, "a"), delayed(m, self.b, 1, "b")
+        product = a.as_signed() * b.as_signed()
+        m.d.comb += self.p.eq(delayed(m, product, self.LATENCY - 1, "product"))
         return m
 
 

@@ -5,6 +5,7 @@ from amaranth import Module, Signal
 from amaranth.lib import data
 
 from .config import Config
+from .delay import delayed
 from .memory import Memory
 
 __all__ = ["PATCH_LATENCY", "patch_rings"]
@@ -28,7 +29,7 @@ def patch_rings(
     for r in range(config.rows):
         banks = []
         for b in range(2):
-            bank = Memory(width, depth=config.patch_words // 2, registered=False)
+            bank = Memory(width, depth=config.patch_words // 2)
             m.submodules[f"patch_{r}_{b}"] = bank
             m.d.comb += [
                 bank.read_address.eq(address[1:]),
@@ -37,9 +38,9 @@ def patch_rings(
                 bank.write_data.eq(bank_data[b]),
             ]
             banks.append(bank.read_data)
-        odd = Signal(name=f"patch_odd_{r}")
-        chosen = Signal(width, name=f"patch_{r}", reset_less=True)
-        m.d.sync += [odd.eq(address[0]), chosen.eq(Choice(banks)[odd])]
+        chosen = Signal(width, name=f"patch_{r}")
+        odd = delayed(m, address[0], PATCH_LATENCY, f"patch_odd_{r}")
+        m.d.comb += chosen.eq(Choice(banks)[odd])
         rows.append(chosen)
         if r + 1 < config.rows:
             later = Signal.like(address, name=f"patch_address_{r + 1}")

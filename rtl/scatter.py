@@ -24,13 +24,16 @@ class Scatter(wiring.Component):
     word : the epilogue's word in force
     begun : low in the cycle before a word's first step, in which the word is already there
     step : a group is taken
-    store, residual : byte addresses of the group's first output and second operand
+    store, residual : byte addresses of the group's first output and second operand, and with them
+        bias, scale and partial, come :attr:`LATENCY` cycles later
     bias, scale : words of the constant memories that belong to the group; ``scale`` where words
         have one
     partial : the group lies at the edge that the word names, so maybe not full: ``edge`` 0 is the
         last group of a pixel, 1 the last pixel of a row, 2 the last row of pixels
     last : the group is the last of the word
     """
+
+    LATENCY = 1
 
     word: Signal
     begun: Signal
@@ -85,29 +88,38 @@ class Scatter(wiring.Component):
             ends_tiles.eq(onward & final_tile),
             self.last.eq(ends_tile & final_pass & final_tile),
         ]
-        with m.If(self.step):
+        with m.If(step):
             m.d.sync += group.eq(Mux(last_group, 0, group + 1))
             with m.If(last_group):
                 m.d.sync += row.eq(Mux(last_row, 0, row + 1))
 
+        # Addresses follow a cycle later.
+        now = {"step": step, "group": last_group, "tile": ends_tile, "final": final_pass}
+        now |= {"pass": ends_pass, "passes": ends_passes, "word": self.last}
+        did = {name: Signal(name=f"did_{name}") for name in now}
+        m.d.sync += [did[name].eq(value) for name, value in now.items()]
+
         # Output groups count through a pixel's channels: bytes into the pixel, constants to read.
         span = signed(config.address_bits + 2)
         channel, channel_pass = Signal(span), Signal(span)
-        index, index_pass = Signal(24), Signal(24)
-        for at, at_pass, step, pass_step in (
-            (channel, channel_pass, w.channel_step, w.pass_step),
-            (index, index_pass, 1, config.groups),
-        ):
-            with m.If(self.step):
-                m.d.sync += at.eq(Mux(last_group, at_pass, at + step))
-                with m.If(ends_pass):
-                    m.d.sync += [at.eq(at_pass + pass_step), at_pass.eq(at_pass + pass_step)]
-                with m.If(ends_passes):
-                    m.d.sync += [at.eq(0), at_pass.eq(0)]
+        walks: list = [(channel, channel_pass, 0, w.channel_step, w.pass_step)]
+        for name in ("bias", "scale"):
+            if hasattr(self, name):
+                index = getattr(self, name)
+                index_pass = Signal.like(index, name=f"{name}_pass")
+                each = getattr(w, f"{name}_step")
+                walks.append((index, index_pass, getattr(w, name), each, config.groups * each))
+        for at, at_pass, base, each, each_pass in walks:
+            with m.If(did["step"]):
+                m.d.sync += at.eq(Mux(did["group"], at_pass, at + each))
+                with m.If(did["pass"]):
+                    m.d.sync += [at.eq(at_pass + each_pass), at_pass.eq(at_pass + each_pass)]
+            with m.If(~self.begun | (did["step"] & did["passes"])):
+                m.d.sync += [at.eq(base), at_pass.eq(base)]
 
         # Pixels count along an output row; a new pass returns to the first pixel of its tile, or
         # where it has all tiles to itself, to the first of all.
-        x, y = Signal(16), Signal(16)
+        x, y = Signal(len(w.pixels)), Signal(len(w.lines))
         moved, reached, ends_row = (
             Signal(name="moved"),
             Signal(name="reached"),
@@ -116,7 +128,7 @@ class Scatter(wiring.Component):
         single, before_last = Signal(), Signal.like(x)
         m.d.sync += [single.eq(w.pixels == 0), before_last.eq(w.pixels - 1)]
         m.d.comb += ends_row.eq(Mux(moved, reached, single))
-        walks: list = [(x, Mux(ends_row, 0, x + 1)), (y, y + ends_row)]
+        walks = [(x, Mux(ends_row, 0, x + 1)), (y, y + ends_row)]
         walks += [(moved, ~ends_row), (reached, x == before_last)]
         for name, of in (("store", ""), ("residual", "residual_")):
             base, pixel, line = (getattr(w, f"{of}{n}") for n in ("address", "pixel", "row"))
@@ -131,19 +143,14 @@ class Scatter(wiring.Component):
             at_tile = Signal.like(at, name=f"{at.name}_tile")
             following = Signal.like(at, name=f"{at.name}_following")
             m.d.comb += following.eq(walked)
-            with m.If(self.step & last_group):
+            with m.If(did["step"] & did["group"]):
                 m.d.sync += at.eq(following)
-                with m.If(ends_tile & ~w.stationary):
+                with m.If(did["tile"] & ~w.stationary):
                     m.d.sync += at.eq(at_tile)
-                    with m.If(final_pass):
+                    with m.If(did["final"]):
                         m.d.sync += [at.eq(following), at_tile.eq(following)]
-                with m.If(ends_pass & w.stationary | self.last):
+                with m.If(did["pass"] & w.stationary | did["word"]):
                     m.d.sync += [at.eq(0), at_tile.eq(0)]
-        edges = [last_group & final_pass, ends_row, y == w.lines]
-        m.d.comb += [
-            self.bias.eq(w.bias + Mux(w.bias_step, index, 0)),
-            self.partial.eq(Choice(edges)[w.edge]),
-        ]
-        if "scale" in self._fields:
-            m.d.comb += self.scale.eq(w.scale + Mux(w.scale_step, index, 0))
+        edges = [did["group"] & did["final"], ends_row, y == w.lines]
+        m.d.comb += self.partial.eq(Choice(edges)[w.edge])
         return m

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -91,14 +91,14 @@ class Send(wiring.Component):
         bursts_open = Signal(16)
         # A burst's length goes to the write channel when its address is offered: the slave may want
         # to see data before it accepts the address.
-        entered = Signal()
+        entered, roomy = Signal(name="entered"), Signal(name="roomy", init=1)
         lengths = fifo.SyncFIFO(width=9, depth=8)
         m.submodules.lengths = lengths
         m.d.comb += [
             bursts.address.eq(self.regions[w.region] + w.offset),
             bursts.beats.eq(w.beats),
             bursts.walks.eq((due | granted | started) & ~address_done),
-            axi.awvalid.eq(bursts.valid & started & (lengths.w_rdy | entered)),
+            axi.awvalid.eq(bursts.valid & started & (roomy | entered)),
             axi.awaddr.eq(bursts.at),
             axi.awlen.eq(bursts.length),
             axi.awsize.eq(shift),
@@ -107,7 +107,12 @@ class Send(wiring.Component):
             lengths.w_en.eq(axi.awvalid & ~entered),
             lengths.w_data.eq(Cat(bursts.length, bursts.last)),
         ]
-        m.d.sync += entered.eq(axi.awvalid & ~axi.awready)
+        level = lengths.w_level
+        fills = Mux(lengths.w_en, level == lengths.depth - 1, level == lengths.depth)
+        m.d.sync += [
+            entered.eq(axi.awvalid & ~axi.awready),
+            roomy.eq(~fills | lengths.r_en),
+        ]
 
         # Beats: read requests as long as the queue can take what is under way.
         beat, final = Signal(24), Signal.like(w.beats)

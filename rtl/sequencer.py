@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,8 +15,8 @@ __all__ = ["Sequencer"]
 class Sequencer(wiring.Component):
     """Streams the words of a program, in order, once per ``start``.
 
-    The first word is valid :attr:`LATENCY` cycles after ``start``; from then on a word follows its
-    predecessor in the next cycle.
+    The first word is valid :attr:`LATENCY` cycles after ``start``. A word that was valid for two
+    cycles is followed by the next one at once; no unit takes words faster.
 
     Parameters
     ----------
@@ -80,51 +80,30 @@ class Sequencer(wiring.Component):
         count = Signal(bits)
         m.d.comb += count.eq(self.count if self._words is None else len(self._words))
 
-        # Places: the word on offer, two behind it, and what the memory is reading. Whether a place
-        # is free is known from the cycle before, so that nothing waits for whoever takes a word.
+        # The word on offer, and behind it what the memory reads, once that is the word at `index`.
         index = Signal(bits)
         running = Signal()
-        reading = Signal()
-        held = Signal(2)
+        there = Signal()
         words_left = Signal()
-        offered, spare, last_spare = (
-            Signal(self._width, reset_less=True, name=name)
-            for name in ("offered", "spare", "last_spare")
-        )
-        has_offered, has_spare, has_last = (
-            Signal(name=name) for name in ("has_offered", "has_spare", "has_last")
-        )
-        taken = Signal()
+        loads = Signal()
+        offered = Signal(self._width, reset_less=True)
+        has_offered = Signal()
+        taken = self.o.valid & self.o.ready
         m.d.comb += [
-            taken.eq(self.o.valid & self.o.ready),
             self.o.valid.eq(has_offered),
             self.o.payload.eq(offered),
             words.read_address.eq(index),
             self.idle.eq(~running & ~has_offered),
-        ]
-        request = Signal()
-        m.d.comb += [
             words_left.eq(index != count),
-            request.eq(running & words_left & (held != 3)),
+            loads.eq(there & (~has_offered | taken)),
         ]
-        m.d.sync += [reading.eq(request), held.eq(held + request - taken)]
-        with m.If(request):
+        m.d.sync += there.eq(running & words_left & ~loads)
+        with m.If(~has_offered | taken):
+            m.d.sync += [has_offered.eq(there), offered.eq(words.read_data)]
+        with m.If(loads):
             m.d.sync += index.eq(index + 1)
-        with m.If(running & ~words_left & ~reading & ~has_spare):
+        with m.If(~words_left):
             m.d.sync += running.eq(0)
-        with m.If(taken | ~has_offered):
-            m.d.sync += [
-                offered.eq(Mux(has_spare, spare, words.read_data)),
-                has_offered.eq(has_spare | reading),
-                spare.eq(Mux(has_last, last_spare, words.read_data)),
-                has_spare.eq(has_last | (has_spare & reading)),
-                last_spare.eq(words.read_data),
-                has_last.eq(has_last & reading),
-            ]
-        with m.Elif(reading):
-            m.d.sync += [last_spare.eq(words.read_data), has_spare.eq(1), has_last.eq(has_spare)]
-            with m.If(~has_spare):
-                m.d.sync += spare.eq(words.read_data)
         with m.If(self.start):
             m.d.sync += [index.eq(0), running.eq(1)]
         return m

@@ -1,7 +1,7 @@
 """Shell: an accelerator behind two wires, on boards that have no processor."""
 
 from amaranth import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
-from amaranth.lib import wiring
+from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi import axi4, axi4_lite
@@ -69,7 +69,16 @@ class Shell(wiring.Component):
         m.submodules.framer = framer = Framer()
         m.submodules.transmitter = transmitter = Transmitter(self._divisor)
         m.submodules.memory = ram = AxiRam(self._words, data_bytes=self._data_bytes)
-        wiring.connect(m, commands.o, framer.i)
+        # A queue between the two, so that neither waits for the other within a cycle.
+        m.submodules.replies = replies = fifo.SyncFIFO(width=9, depth=2)
+        m.d.comb += [
+            replies.w_data.eq(commands.o.payload),
+            replies.w_en.eq(commands.o.valid),
+            commands.o.ready.eq(replies.w_rdy),
+            framer.i.payload.eq(replies.r_data),
+            framer.i.valid.eq(replies.r_rdy),
+            replies.r_en.eq(framer.i.ready),
+        ]
         wiring.connect(m, framer.o, transmitter.i)
         m.d.comb += [
             receiver.pin.eq(self.rx),

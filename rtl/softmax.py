@@ -22,11 +22,11 @@ LOOKUP = 2
 FETCH = 3 + LOOKUP
 """Cycles from a visited byte slot to its exponential."""
 
-DIVIDE = MULTIPLY + 3
+DIVIDE = MULTIPLY + 4
 """Cycles from an exponential to its quotient."""
 
 OCTAVES = 5
-"""Cycles in which the sum is shifted left until its top bit is set."""
+"""Shifts of the sum to the left until its top bit is set, of two cycles each."""
 
 
 class Softmax(wiring.Component):
@@ -80,7 +80,7 @@ class Softmax(wiring.Component):
     def latency(cls, config: Config, groups: int) -> int:
         """Cycles from a row's last group to ``done``."""
         scan = groups * config.lanes
-        steps = 7 * (MULTIPLY + 1) + OCTAVES
+        steps = 7 * (MULTIPLY + 1) + 2 * OCTAVES
         return 2 * (scan + FETCH) + cls._levels(config) + steps + DIVIDE + 5
 
     def elaborate(self, platform):
@@ -164,12 +164,20 @@ class Softmax(wiring.Component):
         bits = Signal(6)
         leading = Signal(OCTAVES)
         step = Signal(3)
+        moves, shifts = Signal(OCTAVES, name="moves"), Signal(name="shifts")
         wait = Signal(range(MULTIPLY + 1))
 
         def saturated(wide):
             top = (1 << 31) - 1
             return Mux(wide > top, top, Mux(wide < -top - 1, -top - 1, wide))
 
+        sizes = [1 << OCTAVES - 1 - i for i in range(OCTAVES)]
+        m.d.sync += moves.eq(0)
+        for i, size in enumerate(sizes):
+            with m.If(moves[i]):
+                m.d.sync += [total.eq(total << size), leading[-1 - i].eq(1)]
+        done_late = Signal(name="done_late")
+        m.d.sync += done_late.eq(self.done)
         with m.FSM() as fsm:
             with m.State("collect"), m.If(found[1]):
                 m.d.sync += [scanning.eq(1), total.eq(0)]
@@ -181,19 +189,23 @@ class Softmax(wiring.Component):
                     m.d.sync += [step.eq(0), leading.eq(0)]
                     m.next = "normalise"
             with m.State("normalise"):
-                m.d.sync += step.eq(step + 1)
-                for i in range(OCTAVES):
-                    places = (1 << OCTAVES - 1) >> i
-                    with m.If((step == i) & (total[-places:] == 0)):
-                        m.d.sync += [total.eq(total << places), leading[-1 - i].eq(1)]
+                m.d.sync += shifts.eq(~shifts)
                 with m.If(step == OCTAVES):
                     m.d.sync += [
                         half.eq(total[1:]),
                         bits.eq(35 - leading),
                         step.eq(0),
                         wait.eq(0),
+                        shifts.eq(0),
                     ]
                     m.next = "reciprocal"
+                with m.Elif(shifts):
+                    m.d.sync += step.eq(step + 1)
+                with m.Else():
+                    m.d.sync += [
+                        move.eq((step == i) & (total[-size:] == 0))
+                        for i, (move, size) in enumerate(zip(moves, sizes, strict=True))
+                    ]
             with m.State("reciprocal"):
                 # Step 0 is the linear estimate 48/17 - 32/17 h; then h x and x (1 - h x) by turns.
                 with m.If(step == 0):
@@ -218,7 +230,7 @@ class Softmax(wiring.Component):
                 m.next = "divide"
             with m.State("divide"):
                 m.d.sync += [a.eq(scale), b.eq(exponential)]
-                with m.If(self.done):
+                with m.If(done_late):
                     m.d.sync += largest.eq(-128)
                     m.next = "collect"
 
@@ -227,12 +239,14 @@ class Softmax(wiring.Component):
         entry_late = delayed(m, stored[:head], FETCH + DIVIDE, "quotient_entry")
         place_half = Signal(36)
         raised = Signal(signed(37), reset_less=True)
+        coarse = Signal(signed(37), reset_less=True)
         rounded = Signal(signed(37), reset_less=True)
         quotient = Signal(8, reset_less=True)
         m.d.sync += [
             place_half.eq((1 << bits)[1:]),
             raised.eq(high + place_half.as_signed() - (high < 0)),
-            rounded.eq(raised >> bits),
+            coarse.eq(raised >> (bits[3:] << 3)),
+            rounded.eq(coarse >> bits[:3]),
             quotient.eq(Mux(rounded > 255, 127, rounded - 128)),
         ]
         on, end, at = control[0], control[1], control[2:]

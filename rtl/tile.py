@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, numbered
+from .delay import delayed
 from .pair import Pair
 
 __all__ = ["Tile", "sum_levels"]
@@ -89,9 +90,15 @@ class Tile(wiring.Component):
         return modules
 
     @staticmethod
-    def latency(config: Config) -> int:
+    def crossing(config: Config) -> int:
+        """Stages between products and sums, for multipliers may lie far from the adders; none where
+        the only adder is the accumulator, which a slice has beside its multiplier."""
+        return 1 if config.depth > 1 else 0
+
+    @classmethod
+    def latency(cls, config: Config) -> int:
         """Cycles from operands at the inputs to their sum in ``result``."""
-        return 3 + sum_levels(config.depth)
+        return 3 + cls.crossing(config) + sum_levels(config.depth)
 
     def elaborate(self, platform):
         m = Module()
@@ -102,8 +109,8 @@ class Tile(wiring.Component):
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
         m.d.comb += [self.a_o.eq(a), self.b_o.eq(b)]
 
-        # Control keeps pace with the sums: operands, products, then the levels of the tree.
-        stages = 2 + sum_levels(depth)
+        # Control keeps pace with the sums: operands, products, their way, the levels of the tree.
+        stages = 2 + self.crossing(config) + sum_levels(depth)
         control = Cat(self.valid, self.first, self.last, self.maximum)
         for stage in range(stages):
             later = Signal(4, name=f"control_{stage}")
@@ -121,7 +128,10 @@ class Tile(wiring.Component):
         products = self._products(m, a, b)
         results = []
         for lane in range(config.lanes):
-            terms = products[lane]
+            terms = [
+                delayed(m, term, self.crossing(config), f"crossing_{lane}_{i}").as_signed()
+                for i, term in enumerate(products[lane])
+            ]
             level = 0
             while len(terms) > 1:
                 sums = []

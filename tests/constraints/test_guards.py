@@ -12,7 +12,7 @@ from rtl.product import products
 from rtl.tile import Tile
 from tests.rtl.blocks import config
 
-AREAS = {("tile", "xcup"): (765, 760, 16), ("lane", "xc7"): (1475, 758, 12)}
+AREAS = {("tile", "xcup"): (766, 1276, 16), ("lane", "xc7"): (1356, 1472, 10)}
 """LUTs, flip-flops and multipliers."""
 
 

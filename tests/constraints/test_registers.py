@@ -23,7 +23,7 @@ HARNESS = """
 #include <cstdio>
 #include <random>
 #include "Vtestbench.h"
-const int A = A_BITS, B = B_BITS, LATENCY = 3;
+const int A = A_BITS, B = B_BITS, LATENCY = STAGES;
 int64_t factor(std::mt19937_64 &g, int bits) {
     int64_t top = (int64_t(1) << (bits - 1)) - 1;
     switch (g() % 4) {
@@ -63,6 +63,18 @@ def synthesised(text: str, top: str, folder: Path) -> dict:
     return json.loads((folder / "mapped.json").read_text())
 
 
+def compare(name: str, sources: dict[str, str], a_bits: int, b_bits: int) -> None:
+    """Simulates the product of that name beside the machine's own."""
+    seed = 7
+    print(f"seed {seed}")
+    harness = HARNESS.replace("SEED", str(seed)).replace("STAGES", str(Product.LATENCY))
+    harness = harness.replace("A_BITS", str(a_bits)).replace("B_BITS", str(b_bits))
+    flags = ["-Wno-fatal", "--assert"]
+    simulator = compiled(sources | {"main.cpp": harness}, "main.cpp", top=name, flags=flags)
+    said = subprocess.run([simulator], capture_output=True, text=True, check=False)
+    assert said.stdout.split() == [str(200001 - Product.LATENCY), "0"], said.stderr
+
+
 @pytest.mark.parametrize(("a_bits", "b_bits"), [(9, 32), (23, 32), (31, 32)])
 def test_a_product_in_slices_is_the_product(a_bits, b_bits, tmp_path):
     product = Product(a_bits, b_bits)
@@ -79,10 +91,6 @@ def test_a_product_in_slices_is_the_product(a_bits, b_bits, tmp_path):
     lines = ["read_json netlist.json", "delete t:$scopeinfo", "write_verilog -noattr netlist.v"]
     (tmp_path / "w.ys").write_text("\n".join(lines) + "\n")
     subprocess.run(yosys("w.ys"), cwd=tmp_path, check=True, capture_output=True)
-    seed = 7
-    print(f"seed {seed}")
-    harness = HARNESS.replace("SEED", str(seed))
-    harness = harness.replace("A_BITS", str(a_bits)).replace("B_BITS", str(b_bits))
     names = ("cells_sim_ecp5.v", "cells_ff.vh", "cells_io.vh", "common_sim.vh", "ccu2c_sim.vh")
     sources = {name: (SHARE / name).read_text() for name in names}
     sources["cells_sim_ecp5.v"] = "`timescale 1ns / 1ps\n" + sources["cells_sim_ecp5.v"]
@@ -90,12 +98,17 @@ def test_a_product_in_slices_is_the_product(a_bits, b_bits, tmp_path):
         "waivers.vlt": source("waivers.vlt").replace("*accelerator.v", "*.v"),
         "netlist.v": (tmp_path / "netlist.v").read_text(),
         "mult18x18d.v": (HERE / "mult18x18d.v").read_text(),
-        "main.cpp": harness,
     }
-    flags = ["-Wno-fatal", "--assert"]
-    simulator = compiled(sources, "main.cpp", top=product.name, flags=flags)
-    said = subprocess.run([simulator], capture_output=True, text=True, check=False)
-    assert said.stdout.split() == ["199998", "0"], said.stderr
+    compare(product.name, sources, a_bits, b_bits)
+
+
+@pytest.mark.parametrize(("a_bits", "b_bits"), [(9, 32), (27, 32), (28, 32)])
+def test_a_product_in_parts_is_the_product(a_bits, b_bits):
+    product = Product(a_bits, b_bits)
+    text = mapped(component_verilog(product, product.name), "xcup")
+    assert "WIDEST" not in text
+    waivers = source("waivers.vlt").replace("*accelerator.v", "*.v")
+    compare(product.name, {"waivers.vlt": waivers, "product.v": text}, a_bits, b_bits)
 
 
 def test_block_ram_takes_its_output_register(tmp_path):

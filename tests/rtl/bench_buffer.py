@@ -15,7 +15,7 @@ async def exercise(dut, operations) -> None:
     await clocked(dut, write_enable=0)
     image = [0] * size
     for at in range(0, size, word):
-        dut.write_enable.value, dut.write_count.value = 1, word
+        dut.write_enable.value, dut.write_end.value = 1, word
         dut.write_address.value, dut.write_data.value = at, 0
         await FallingEdge(dut.clk)
     due: dict[int, tuple[int, int]] = {}
@@ -24,7 +24,7 @@ async def exercise(dut, operations) -> None:
     await FallingEdge(dut.clk)
     for cycle, (write, count, data, read) in enumerate(operations):
         dut.write_enable.value = int(write is not None)
-        dut.write_address.value, dut.write_count.value = write or 0, count
+        dut.write_address.value, dut.write_end.value = write or 0, (write or 0) % word + count
         dut.write_data.value = data
         first = read - read % word
         bytes_read = [image[(first + i) % size] for i in range(2 * word)]
@@ -80,7 +80,7 @@ async def random_traffic(dut):
 async def a_write_is_seen_two_cycles_later_and_latency_is_exact(dut):
     word, latency = option("word_bytes"), option("latency")
     at = 4 * word % option("bytes")
-    await clocked(dut, write_enable=1, write_address=0, write_count=word, write_data=0)
+    await clocked(dut, write_enable=1, write_address=0, write_end=word, write_data=0)
     dut.read_address.value = at
     await FallingEdge(dut.clk)
     for _ in range(latency + 1):
