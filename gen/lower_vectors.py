@@ -87,7 +87,7 @@ def vectors(
         stationary=True,
     )
     costs = [cycles(way, geometry, wiring.word_bytes) for way in ([own], made)]
-    return [own] if costs[0] < costs[1] else made
+    return [own] if costs[0] < costs[1] + rows else made
 
 
 def _tiles(shape: tuple[int, int, int] | None, geometry: Geometry) -> int:
