@@ -143,20 +143,37 @@ def sequential_bound(graph: Graph, target: Target) -> int:
 
 
 def dataflow_bound(graph: Graph, target: Target) -> int:
-    """The fewest cycles that any machine with a core for each group of tasks could take: each does
-    a product per multiplier and cycle, and none waits longer than for what it reads."""
+    """The fewest cycles that any machine with a core for each group of tasks could take, once the
+    first operand is there: each on the best array of its share of the multipliers, and none waits
+    longer than for the rows that it reads."""
     _, geometry = candidates(graph, target, 1)[0]
-    lowered = lower(graph, geometry)
+    lowered = lower(graph, geometry, rows=True)
     groups = tuple(groups_of(lowered))
-    macs = [sum(op.macs for op in lowered.operations if op.tasks[0] in g) for g in groups]
     most = target.multipliers
+    fewest = [_fewest(graph, group, most) for group in groups]
     # A core of a number between two shares is counted as the smaller one and as quick as the most
     # of them, so that the bound holds for all numbers.
     steps = (*range(1, 33), *range(34, 65, 2), *range(68, 1 + most, 4))
     shares = [*(n for n in steps if n <= most), most + 1]
     ideal = {
-        Geometry(1, n, 1, 1): tuple(-(-count // (following - 1)) for count in macs)
+        Geometry(1, n, 1, 1): tuple(own[following - 1] for own in fewest)
         for n, following in pairwise(shares)
     }
     found = partition(Costs(groups, ideal, edges(lowered, groups)), most, len(groups), apart=True)
-    return found.bound if found is not None else 0
+    return MEMORY_LATENCY + found.bound if found is not None else 0
+
+
+def _fewest(graph: Graph, group: Sequence[str], most: int) -> list[int]:
+    """By number of multipliers up to ``most``, the fewest steps of a core that does ``group``."""
+    tasks = [task for task in graph.tasks if task.name in group]
+    own = [p for p in (_products(task, graph) for task in tasks) if p is not None]
+    if not own:
+        made = max(graph.tensors[task.output].size for task in tasks)
+        return [made, *(-(-made // n) for n in range(1, most + 1))]
+    found = [1 << 30] * (most + 1)
+    for rows in range(1, most + 1):
+        for cols in range(1, most // rows + 1):
+            for depth in range(1, most // (rows * cols) + 1):
+                n = rows * cols * depth
+                found[n] = min(found[n], sum(_steps(p, rows, cols, depth) for p in own))
+    return list(accumulate(found, min))

@@ -17,6 +17,7 @@ from .graph import Conv, Graph
 from .lower import Lowered, lower
 from .operation import Geometry, Operation
 from .placement import Placement, groups_of
+from .rows import output_rows
 from .target import Target
 
 __all__ = ["Costs", "Partition", "costs", "edges", "partition"]
@@ -29,6 +30,9 @@ ENOUGH = 16
 
 SWEPT_BANDS = 16
 """Bands in which several cores make an image that each sweeps."""
+
+STALL = 8
+"""Times its cycles that an operation costs which others cannot follow row by row."""
 
 COLUMNS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 30, 32, 36, 40, 48, 56, 64)
 DEPTHS = (1, 2, 3, 4, 6, 8, 9, 12, 16, 32)
@@ -80,7 +84,11 @@ def _costs(graph: Graph, target: Target, shapes: Sequence[Geometry], *, dense: b
         groups = tuple(groups_of(lowered))
         word_bytes = word_bytes_for(geometry, axi_bytes, lowered.operations)
         row = tuple(
-            cycles(own, geometry, word_bytes) + sum(map(_edges_of_bands, own))
+            cycles(own, geometry, word_bytes)
+            + sum(map(_edges_of_bands, own))
+            + sum(
+                STALL * cycles([op], geometry, word_bytes) for op in own if not _follows(op, graph)
+            )
             for own in ([op for op in lowered.operations if op.tasks[0] in g] for g in groups)
         )
         for n, (other, table) in enumerate(tables):
@@ -94,6 +102,13 @@ def _costs(graph: Graph, target: Target, shapes: Sequence[Geometry], *, dense: b
         return Costs((), {}, (), dense)
     least = [sum(map(min, zip(*t.cycles.values(), strict=True))) for _, t in tables]
     return tables[least.index(min(least))][1]
+
+
+def _follows(op: Operation, graph: Graph) -> bool:
+    """Whether an operation without weights makes an image row by row, so that others can follow."""
+    made = next(task.output for task in graph.tasks if task.name == op.tasks[-1])
+    shape = graph.tensors[made].shape
+    return op.macs > 0 or len(shape) != 4 or output_rows(op) == shape[1]
 
 
 def _edges_of_bands(op: Operation) -> int:
@@ -145,7 +160,8 @@ def edges(
         lines = window.lines if window.sweep is None else window.sweep.warm + 1
         reads = [(window.storage, min(1.0, lines / max(1, window.height)))]
         if op.residual is not None:
-            reads.append((op.residual.place.storage, 1.0))
+            # Bands wait for no more of a second operand than they read.
+            reads.append((op.residual.place.storage, 1 / max(1, window.rows)))
         for storage, lag in reads:
             maker = makers.get(storage)
             if maker is not None and maker != own:
