@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ def _applies(name: str, case: Case) -> bool:
     return name != "plain" or (operands_of(case.flow) == 2 and case.flow != ROUTED)
 
 
-def _rows(case: Case, generators: Sequence[str]) -> list[Row]:
+def _rows(case: Case, generators: Sequence[str], seconds: float | None) -> list[Row]:
     """The rows of a case."""
     shape, kind = kernel(case.kernel, case.size), numbers(case.arithmetic, case.width)
     matrix = weights(shape.matrix, kind, case.sparsity, case.seed)
@@ -147,18 +148,19 @@ def _rows(case: Case, generators: Sequence[str]) -> list[Row]:
     if "plain" in wanted:
         made["plain"] = circuits.plain(shape, matrix, kind)
     if not {*wanted} <= {"array", "plain"}:
-        graphs = _graphs(case, matrix, kind, wanted)
+        graphs = _graphs(case, matrix, kind, wanted, seconds)
         made |= {
-            name: circuits.unrolled(graph, shape, seconds, pipelined=case.flow == ROUTED)
-            for name, (graph, seconds) in graphs.items()
+            name: circuits.unrolled(graph, shape, spent, pipelined=case.flow == ROUTED)
+            for name, (graph, spent) in graphs.items()
         }
     return [_row(case, name, made[name], matrix) for name in wanted]
 
 
 def _graphs(
-    case: Case, matrix: np.ndarray, kind: Numbers, wanted: Sequence[str]
+    case: Case, matrix: np.ndarray, kind: Numbers, wanted: Sequence[str], seconds: float | None
 ) -> dict[str, tuple[AdderGraph, float]]:
-    """By generator, its graph and how long it took; those that set the time run in any case."""
+    """By generator, its graph and how long it took. Ours takes ``seconds``, or as many as the
+    better of the others, which then run in any case."""
     inputs = [kind.interval] * len(matrix)
     options = {
         "operands": operands_of(case.flow),
@@ -168,9 +170,10 @@ def _graphs(
     library("search.cpp")
     made: dict[str, tuple[AdderGraph, float]] = {}
     for name, generate in _OTHERS.items():
-        start = time.perf_counter()
-        made[name] = generate(matrix, inputs, **options), time.perf_counter() - start
-    best = min(made.values(), key=lambda one: one[0].area)[1]
+        if seconds is None or name in wanted:
+            start = time.perf_counter()
+            made[name] = generate(matrix, inputs, **options), time.perf_counter() - start
+    best = seconds or min(made.values(), key=lambda one: one[0].area)[1]
     for name, share in (("ours", 1), ("ours-10x", 10)):
         if name in wanted:
             start = time.perf_counter()
@@ -215,6 +218,7 @@ def bench(
     generators: Sequence[str] = GENERATORS,
     workers: int = 1,
     scheduler: str | None = None,
+    seconds: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Row]:
     """Rows of all cases, as they get ready.
@@ -224,11 +228,14 @@ def bench(
     chosen
         The cases.
     generators
-        Of :data:`GENERATORS`; da4ml and alkaid run in any case, since ours takes as long.
+        Of :data:`GENERATORS`.
     workers
         Processes on this machine.
     scheduler
         Address of a Dask scheduler that runs the cases instead.
+    seconds
+        That ours takes; by default as many as the better of da4ml and alkaid, which then run in any
+        case.
 
     Raises
     ------
@@ -247,14 +254,18 @@ def bench(
                 f"no row for kernel {case.kernel}/{case.size} in flow {case.flow}: generators that "
                 f"can make it are {able}"
             )
-    spread = _spread(chosen, generators, workers, scheduler)
-    for done, rows in enumerate(spread, 1):
+    rows = partial(_rows, generators=tuple(generators), seconds=seconds)
+    spread = _spread(chosen, rows, workers, scheduler)
+    for done, found in enumerate(spread, 1):
         tell(f"{done} of {len(chosen)} cases")
-        yield from rows
+        yield from found
 
 
 def _spread(
-    chosen: Sequence[Case], generators: Sequence[str], workers: int, scheduler: str | None
+    chosen: Sequence[Case],
+    rows: Callable[[Case], list[Row]],
+    workers: int,
+    scheduler: str | None,
 ) -> Iterator[list[Row]]:
     if scheduler is not None:
         try:
@@ -268,17 +279,17 @@ def _spread(
                 f"no Dask scheduler answers at --scheduler '{scheduler}'; an address is tcp://HOST:PORT"
             ) from error
         with client:
-            jobs = [client.submit(_rows, case, tuple(generators)) for case in chosen]
+            jobs = [client.submit(rows, case) for case in chosen]
             for job in distributed.as_completed(jobs):
                 yield job.result()
     elif workers > 1 and len(chosen) > 1:
         with ProcessPoolExecutor(workers) as pool:
-            jobs = [pool.submit(_rows, case, tuple(generators)) for case in chosen]
+            jobs = [pool.submit(rows, case) for case in chosen]
             for job in as_completed(jobs):
                 yield job.result()
     else:
         for case in chosen:
-            yield _rows(case, generators)
+            yield rows(case)
 
 
 def ratios(rows: Sequence[Row]) -> list[tuple[Case, str, float]]:

@@ -39,6 +39,11 @@ def _several(name: str, words: str) -> Callable[[Any], Any]:
 @_several("flow", "xcup, xcup-ternary, ecp5, ecp5-fmax, lut3 to lut6, or model.")
 @_several("generator", "array, plain, da4ml, alkaid, ours, ours-10x.")
 @click.option("--seed", "seeds", type=int, multiple=True, help="Of the random weights [1].")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="That ours takes [as many as the better of da4ml and alkaid].",
+)
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes [one a core].")
 @click.option("--scheduler", help="Address of a Dask scheduler that runs the cases instead.")
 @click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
@@ -50,6 +55,7 @@ def unrolled(
     context: click.Context,
     full: bool,
     generators: tuple[str, ...],
+    seconds: float | None,
     workers: int | None,
     scheduler: str | None,
     json_path: str | None,
@@ -80,6 +86,7 @@ def unrolled(
             generators=generators or GENERATORS,
             workers=workers or os.cpu_count() or 1,
             scheduler=scheduler,
+            seconds=seconds,
             progress=tell,
         ):
             rows.append(row)

@@ -108,3 +108,12 @@ def test_refusals(arguments, message):
     done = run(*arguments)
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_ours_takes_the_seconds_that_it_is_given_and_needs_no_others():
+    (case,) = cases(
+        kernels=(("vector", "16"),), arithmetics=("exact",), flows=("model",), sparsities=(0.9,)
+    )
+    (row,) = bench([case], generators=["ours"], seconds=0.5)
+    assert row.generator == "ours"
+    assert 0.3 < row.seconds_generate < 5
