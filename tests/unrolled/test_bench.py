@@ -112,7 +112,11 @@ def test_refusals(arguments, message):
 
 def test_ours_takes_the_seconds_that_it_is_given_and_needs_no_others():
     (case,) = cases(
-        kernels=(("vector", "16"),), arithmetics=("exact",), flows=("model",), sparsities=(0.9,)
+        kernels=(("vector", "16"),),
+        arithmetics=("exact",),
+        widths=("8",),
+        flows=("model",),
+        sparsities=(0.9,),
     )
     (row,) = bench([case], generators=["ours"], seconds=0.5)
     assert row.generator == "ours"
