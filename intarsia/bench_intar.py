@@ -29,7 +29,10 @@ MULTIPLIERS = {"attention": 32, "ffn": 32, "cnn": 432, "vae": 144, "gating": 96,
 POINT_A = Target(onchip_bytes=4 << 20, offchip_bytes_per_cycle=64)
 """Memory for every kernel."""
 
-POINT_B = {"cnn": Target(onchip_bytes=64 << 10, offchip_bytes_per_cycle=16)}
+POINT_B = {
+    "cnn": Target(onchip_bytes=64 << 10, offchip_bytes_per_cycle=16),
+    "vae": Target(onchip_bytes=32 << 10, offchip_bytes_per_cycle=4),
+}
 """Memory and bandwidth so scarce that it matters how tasks run, where such a point is known."""
 
 POINTS = {"A": dict.fromkeys(MULTIPLIERS, POINT_A), "B": POINT_B}
