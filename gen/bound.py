@@ -24,6 +24,8 @@ from .traffic import MEMORY_LATENCY
 
 __all__ = ["compulsory_bytes", "dataflow_bound", "roofline", "sequential_bound"]
 
+BIAS_BYTES = 4
+
 
 @dataclass(frozen=True)
 class _Products:
@@ -119,11 +121,14 @@ def roofline(macs: int, moved: int, target: Target, channels: int = 1) -> int:
 
 
 def compulsory_bytes(graph: Graph, *, streamed: bool) -> int:
-    """What must pass the channels: inputs, outputs and, where they are ``streamed``, weights, but
-    not biases, which may all be equal."""
+    """What must pass the channels: inputs, outputs and, where they are ``streamed``, weights and
+    biases that are not all equal."""
     moved = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
-    heavy = (task for task in graph.tasks if isinstance(task, Conv | ConvTranspose | MatMul))
-    return moved + streamed * sum(task.weights.size * graph.element_bytes for task in heavy)
+    for task in graph.tasks if streamed else ():
+        if isinstance(task, Conv | ConvTranspose | MatMul):
+            equal = np.ptp(task.bias) == 0
+            moved += task.weight_bytes(graph) - equal * BIAS_BYTES * task.bias.size
+    return moved
 
 
 def sequential_bound(graph: Graph, target: Target) -> int:
