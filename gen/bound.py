@@ -126,7 +126,7 @@ def compulsory_bytes(graph: Graph, *, streamed: bool) -> int:
     moved = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
     for task in graph.tasks if streamed else ():
         if isinstance(task, Conv | ConvTranspose | MatMul):
-            equal = np.ptp(task.bias) == 0
+            equal = bool(np.ptp(task.bias) == 0)
             moved += task.weight_bytes(graph) - equal * BIAS_BYTES * task.bias.size
     return moved
 

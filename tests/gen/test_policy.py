@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.intar import KERNELS
-from gen.bound import _strips, dataflow_bound, sequential_bound
+from gen.bound import _strips, compulsory_bytes, dataflow_bound, sequential_bound
 from gen.check import check
 from gen.compile import Compiled, compile_graph
 from gen.errors import UserError
+from gen.graph import MatMul
 from gen.partition import costs, partition
 from gen.policy import POLICIES
 from gen.target import Target
@@ -175,3 +176,12 @@ def test_auto_takes_what_is_known_for_granted():
     known = [compile_graph(graph, target, policy=policy) for policy in ("sequential", "dataflow")]
     again = compile_graph(graph, target, policy="auto", known=known)
     assert again.schedule == compile_graph(graph, target, policy="auto").schedule
+
+
+def test_what_must_pass_the_channel_leaves_out_biases_that_are_all_equal():
+    graph = KERNELS["ffn"](scale="small", seed=1).graph
+    ends = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
+    weights = sum(task.weights.size * 2 for task in graph.tasks if isinstance(task, MatMul))
+    assert compulsory_bytes(graph, streamed=False) == ends
+    assert compulsory_bytes(graph, streamed=True) == ends + weights
+    assert isinstance(compulsory_bytes(graph, streamed=True), int)
