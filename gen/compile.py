@@ -90,7 +90,9 @@ def compile_graph(
     tried: list[Placement] = []
     failure: UserError | None = None
     parts = PARTS.get(policy, (policy,)) if best is None else ("between",)
-    for part in parts if geometry is None else ("fixed",):
+    if geometry is not None:
+        parts = ("fixed",)
+    for part in parts:
         search = _Search(graph, target, unrolled, throttled, part, tell)
         search.limit = best.prediction.cycles if best is not None else LATER
         try:
@@ -100,8 +102,8 @@ def compile_graph(
                 search.try_all(placements(graph, target, part, tell))
                 search.try_turns()
         except UserError:
-            # What cannot be dataflow may be something else.
-            if len(parts) == 1:
+            # What cannot be dataflow may be something else, until nothing is left.
+            if best is None and part == parts[-1]:
                 raise
         found = search.leaner()
         best = min((one for one in (found, best) if one is not None), key=_cost, default=None)

@@ -170,6 +170,15 @@ def test_a_prediction_ends_where_it_is_known_to_be_beyond_its_limit(policy):
         assert predict_within(schedule, config, limit) is None
 
 
+def test_auto_says_why_no_array_serves_a_graph(monkeypatch):
+    def candidates(*_):
+        raise UserError("task 'scores' suits no array")
+
+    monkeypatch.setattr("gen.policy.candidates", candidates)
+    with pytest.raises(UserError, match="task 'scores' suits no array"):
+        _compiled("attention", "auto", 32)
+
+
 def test_auto_takes_what_is_known_for_granted():
     graph = KERNELS["ffn"](scale="small", seed=1).graph
     target = replace(POINT_A, multipliers=32)
