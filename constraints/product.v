@@ -42,6 +42,23 @@ module NAME(clk, rst, a, b, p);
         sum[LOW-1:0] <= outer[LOW-1:0];
         sum[A+B-1:LOW] <= $signed(outer[A+B-1:LOW]) + middle;
       end
+    end else if (WIDEST > 18) begin : cascade
+      // The second slice adds what the first hands it, 17 places lower.
+      reg signed [A-1:0] a_late;
+      reg signed [B-LOW-1:0] b_late;
+      reg signed [A+LOW:0] low, low_sum;
+      reg signed [A+B-LOW-1:0] high, high_sum;
+      reg [LOW-1:0] low_last;
+      always @(posedge clk) begin
+        a_late <= a_in;
+        b_late <= b_high;
+        low <= a_in * b_low;
+        low_sum <= low;
+        high <= a_late * b_late;
+        high_sum <= high + (low_sum >>> LOW);
+        low_last <= low_sum[LOW-1:0];
+        sum <= {high_sum, low_last};
+      end
     end else begin : narrow
       reg signed [A+LOW:0] low, low_late, low_last;
       reg signed [A+B-LOW-1:0] high, high_late, high_last;

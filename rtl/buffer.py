@@ -38,7 +38,7 @@ class Buffer(wiring.Component):
     write_data: Signal
 
     LATENCY = 2
-    WRITE_LATENCY = 2
+    WRITE_LATENCY = 3
 
     def __init__(self, words: int, *, word_bytes: int):
         if words < 2 or words % 2:
@@ -61,18 +61,27 @@ class Buffer(wiring.Component):
         size, word = self._word_bytes, 8 * self._word_bytes
         shift = (size - 1).bit_length()
         read_index, write_index = self.read_address[shift:], self.write_address[shift:]
-        odd_write = write_index[0]
         place = self.write_address[:shift]
 
-        # The bytes lie in the same places of both banks; which of them are written differs.
-        turned = Signal(word)
+        # The bytes lie in the same places of both banks; which of them are written differs. They
+        # are turned there in two steps, by several bytes and by single ones.
+        fine = shift // 2
+        turned, data = (
+            Signal(word, name=n, reset_less=True) for n in ("turned", "write_data_late")
+        )
+        left = Signal(fine, name="left", reset_less=True)
+        write_late = Signal.like(write_index, name="write_index_late", reset_less=True)
         mask = Signal(2 * size)
-        m.d.comb += turned.eq((self.write_data.replicate(2) << (place << 3))[word:])
+        m.d.sync += [
+            turned.eq(_turned(self.write_data, place[fine:] << fine)),
+            left.eq(place[:fine]),
+            data.eq(_turned(turned, left)),
+            write_late.eq(write_index),
+        ]
         for i in range(2 * size - 1):
             begun = place <= i if i < size - 1 else 1
-            m.d.comb += mask[i].eq(self.write_enable & begun & (i < self.write_end))
-        data = Signal(word, name="write_data_late", reset_less=True)
-        m.d.sync += data.eq(turned)
+            m.d.sync += mask[i].eq(self.write_enable & begun & (i < self.write_end))
+        odd_write = write_late[0]
 
         attributes: dict = {"no_rw_check": 1, "ram_style": "block"}
         # A window that ends behind the last address goes on with the first.
@@ -93,7 +102,7 @@ class Buffer(wiring.Component):
             upper = odd_write ^ bank
             m.d.comb += read.addr.eq((read_index[1:] + ahead_read)[:bits])
             late = {
-                "address": (write.addr, (write_index[1:] + ahead_write)[:bits]),
+                "address": (write.addr, (write_late[1:] + ahead_write)[:bits]),
                 "enable": (write.en, Mux(upper, mask[size:], mask[:size])),
             }
             for name, (port, value) in late.items():
@@ -108,3 +117,8 @@ class Buffer(wiring.Component):
         m.d.sync += [odd[0].eq(read_index[0]), odd[1].eq(odd[0])]
         m.d.comb += self.read_data.eq(Mux(odd[1], Cat(outputs[1], outputs[0]), Cat(*outputs)))
         return m
+
+
+def _turned(value, count):
+    """A word turned left by so many bytes."""
+    return (value.replicate(2) << (count << 3))[len(value) :]

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import Config, bits_for
 from .counted import counted
+from .delay import delayed
 from .gather import tag_layout
 from .words import Fields
 
@@ -93,7 +94,7 @@ class Core(wiring.Component):
 
     WORD_LATENCY = 2
     LATE = 1
-    CREDIT_LATE = 1
+    CREDIT_LATE = 2
 
     def __init__(self, config: Config, fields: Fields):
         self._config, self._fields = config, fields
@@ -173,22 +174,23 @@ class Core(wiring.Component):
             )
         )
         # The last step of a pass may issue once the one before it is drained and there is room.
+        # Credit is counted from a whole pass on, so that its sign says whether there is room.
         draining, drained = Signal.like(burst), Signal(init=1)
-        credit = Signal(range(config.results + 1), init=config.results)
-        popped = Signal()
         most = config.rows * config.groups
+        room = config.results - most
+        credit = Signal(range(-most, room + 1), init=room)
+        popped = delayed(m, self.popped, self.CREDIT_LATE, "popped", control=True)
         unspent, spent = Signal.like(credit), Signal.like(credit)
         may_end = Signal(init=1)
         m.d.comb += [unspent.eq(credit + popped), spent.eq(credit + popped - burst)]
         with m.If(ends):
             m.d.sync += [draining.eq(burst - 1), drained.eq(burst == 1), credit.eq(spent)]
-            m.d.sync += may_end.eq((burst == 1) & (spent >= most))
+            m.d.sync += may_end.eq((burst == 1) & (spent >= 0))
         with m.Else():
             with m.If(~drained):
                 m.d.sync += [draining.eq(draining - 1), drained.eq(draining == 1)]
             m.d.sync += credit.eq(unspent)
-            m.d.sync += may_end.eq((drained | (draining == 1)) & (unspent >= most))
-        m.d.sync += popped.eq(self.popped)
+            m.d.sync += may_end.eq((drained | (draining == 1)) & (unspent >= 0))
 
         need = Signal(config.token_bits)
         ended = Signal(name="ended")

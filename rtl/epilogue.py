@@ -140,7 +140,10 @@ class Epilogue(wiring.Component):
         lanes, wide = config.lanes, config.accumulator_bits
         w = self._fields.view(self.i.payload)
 
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=wide * lanes, depth=config.results)
+        late = Lanes.CONSTANT_LATENCY
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(
+            width=wide * lanes, depth=config.results + late
+        )
         m.submodules.scatter = scatter = Scatter(config, self._fields)
         m.d.comb += [
             queue.w_en.eq(self.result_valid),
@@ -149,6 +152,10 @@ class Epilogue(wiring.Component):
         ]
 
         # A group is taken when its word's tokens are there and no softmax row is being worked on.
+        # It leaves the queue when the constants that belong to it have been read.
+        waiting = Signal(range(config.results + 1))
+        arrived = Signal()
+        m.d.sync += arrived.eq(self.result_valid)
         drained = Signal(init=1)
         pending = Signal()
         leaving = Signal()
@@ -163,13 +170,14 @@ class Epilogue(wiring.Component):
             for index in range(len(counts.as_value()) // config.token_bits)
         )
         m.d.comb += [
-            take.eq(queue.r_rdy & active & ~pending & ~self.hold),
-            queue.r_en.eq(take),
+            take.eq((waiting != 0) & active & ~pending & ~self.hold),
+            queue.r_en.eq(delayed(m, take, late, "pops", control=True)),
             self.popped.eq(take),
             scatter.step.eq(take),
             scatter.begun.eq(active),
             self.i.ready.eq(leaving & drained & ~pending),
         ]
+        m.d.sync += waiting.eq(waiting + arrived - take)
         with m.If(take & scatter.last):
             m.d.sync += [leaving.eq(1), active.eq(0)]
         with m.Elif(self.i.ready):
@@ -247,7 +255,7 @@ class Epilogue(wiring.Component):
     def _residual(self, m: Module, w, take, scatter) -> Signal:
         """Read so late that the second operands meet the requantised sums."""
         config = self._config
-        due = Lanes.residual_delay(config) - Crossbar.READ_LATENCY - 1
+        due = Lanes.residual_delay(config) - Crossbar.READ_LATENCY - 2
         wanted = w.add | w.multiply if config.multiply else w.add
         address = delayed(m, scatter.residual, due - Scatter.LATENCY, "residual_address")
         valid = delayed(m, take & wanted, due, "residual_valid", control=True)
@@ -263,8 +271,17 @@ class Epilogue(wiring.Component):
             "place",
             control=True,
         )
-        residual = Signal(config.element_bits * config.lanes, reset_less=True)
-        m.d.sync += residual.eq(self.residual_data >> (place << 3))
+        # Its bytes move to the lanes in two steps, by several and by single ones.
+        fine = len(place) // 2
+        width = config.element_bits * config.lanes
+        coarse = Signal(width + (8 << fine), reset_less=True)
+        left = Signal(fine, reset_less=True)
+        residual = Signal(width, reset_less=True)
+        m.d.sync += [
+            coarse.eq(self.residual_data >> (place[fine:] << (fine + 3))),
+            left.eq(place[:fine]),
+            residual.eq(coarse >> (left << 3)),
+        ]
         return residual
 
     def _through_softmax(self, m: Module, w, group, valid, take, pending):

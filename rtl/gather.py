@@ -162,7 +162,9 @@ class Gather(wiring.Component):
         # What the beats of a word share waits in a queue of its own, with the room of a tile.
         common = Fields({name: self._fields[name] for name in _COMMON})
         tile = bits_for(config.patch_words + 1)
-        m.submodules.common = words = fifo.SyncFIFO(width=common.width + tile, depth=self.QUEUE)
+        m.submodules.common = words = fifo.SyncFIFOBuffered(
+            width=common.width + tile, depth=self.QUEUE
+        )
         w, needed = common.view(words.r_data[: common.width]), words.r_data[common.width :]
         entering = self._fields.view(self.i.payload)
         room = Mux(entering.segments, 1, entering.words + 1)

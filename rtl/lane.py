@@ -90,11 +90,14 @@ class Lane(wiring.Component):
     keeps :data:`FRACTION` bits more, and its last rounding decides.
 
     Initiation interval 1, latency :meth:`latency`; the residual byte is due :attr:`RESIDUAL_DELAY`
-    cycles after the accumulator. Never stalls. Parameters must hold while outputs are under way.
+    cycles after the accumulator, ``multiplier`` :attr:`MULTIPLIER_DELAY` and ``right``
+    :attr:`RIGHT_DELAY`. Never stalls. Parameters must hold while outputs are under way.
 
     Members
     -------
-    accumulator, bias, scale : operands
+    accumulator, bias : operands
+    left, right : the scale's shift, of which either uses one sign
+    multiplier : the scale's multiplier
     residual : second addend
     parameters : what the schedule word says
     o : int8 result
@@ -102,21 +105,28 @@ class Lane(wiring.Component):
 
     accumulator: Signal
     bias: Signal
-    scale: data.View
+    left: Signal
+    multiplier: Signal
+    right: Signal
     residual: Signal
     parameters: data.View
     o: Signal
 
     RESIDUAL_DELAY = REQUANTISE
+    MULTIPLIER_DELAY = 3
+    RIGHT_DELAY = MULTIPLIER_DELAY + Product.LATENCY
 
     def __init__(self, config: Config):
         self._residual = config.residual
         self._even = config.even
+        multiplier, shift = (scale_layout()[name].shape for name in ("multiplier", "shift"))
         super().__init__(
             {
                 "accumulator": In(signed(config.accumulator_bits)),
                 "bias": In(signed(32)),
-                "scale": In(scale_layout()),
+                "left": In(shift),
+                "multiplier": In(multiplier),
+                "right": In(shift),
                 "residual": In(signed(8)),
                 "parameters": In(parameters_layout()),
                 "o": Out(signed(8)),
@@ -147,10 +157,9 @@ class Lane(wiring.Component):
 
     def _requantise(self, m: Module, x, multiplier, right, zero, low, high, name: str) -> Signal:
         """:data:`FINISH` stages: the product, rounding doubling, rounding shift in three, what does
-        not fit :data:`NARROW` bits, the zero point, the clamp. ``multiplier`` and ``right`` come
-        with ``x``."""
+        not fit :data:`NARROW` bits, the zero point, the clamp. ``multiplier`` comes with ``x``,
+        ``right`` with the product."""
         product = multiplied(m, x, Cat(multiplier, 0).as_signed(), name)
-        right = delayed(m, right, Product.LATENCY, f"{name}_right")
         late_right = self._register(m, right, f"{name}_right_late")
         wide = len(x)
         if self._even:
@@ -221,17 +230,15 @@ class Lane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        shift = self.scale.shift
         wide = len(self.accumulator)
         biased = self._register(m, self.accumulator + self.bias, "biased", signed(min(32, wide)))
-        left = self._register(m, Mux(shift > 0, shift, 0), "left", unsigned(5))
+        left = self._register(m, Mux(self.left > 0, self.left, 0), "left_shift", unsigned(5))
         coarse = self._register(m, biased << (left[FINE:] << FINE), "biased_coarse", biased.shape())
         x = self._register(
             m, coarse << self._register(m, left[:FINE], "left_late"), "biased_left", biased.shape()
         )
-        right = delayed(m, Mux(shift < 0, -shift, 0)[:5], 3, "right")
-        multiplier = delayed(m, self.scale.multiplier, 3, "multiplier")
-        y = self._requantise(m, x, multiplier, right, p.zero, p.low, p.high, "conv")
+        right = Mux(self.right < 0, -self.right, 0)[:5]
+        y = self._requantise(m, x, self.multiplier, right, p.zero, p.low, p.high, "conv")
         if not self._residual:
             m.d.comb += self.o.eq(y)
             return m

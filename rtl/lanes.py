@@ -51,7 +51,7 @@ def constant_depths(config: Config) -> dict[str, int]:
 
 
 class Lanes(wiring.Component):
-    """A group of ``lanes`` sums in, as many values out, :meth:`latency` cycles later.
+    """A group of ``lanes`` sums in, as many values out, :meth:`latency` cycles after it is taken.
 
     int8 are requantised by :class:`~rtl.lane.Lane` with a multiplier and a shift per output, and
     may pass a table of 256 entries. int16 are requantised by :class:`~rtl.lane16.Lane16` with one
@@ -68,10 +68,10 @@ class Lanes(wiring.Component):
     Members
     -------
     word : the epilogue's word in force, until its last group has left
-    sums : the group
+    sums : the group, :attr:`CONSTANT_LATENCY` cycles after it is taken
     bias, scale : words of the constant memories that belong to it, which come as late as
         :class:`~rtl.scatter.Scatter` says; ``scale`` only at int8
-    residual : second operands, due :meth:`residual_delay` cycles after the sums
+    residual : second operands, due :meth:`residual_delay` cycles after the group is taken
     o : the group's values
     {bias,scale,table}_{enable,address,data} : load ports of the constant memories
     """
@@ -114,13 +114,13 @@ class Lanes(wiring.Component):
 
     @classmethod
     def residual_delay(cls, config: Config) -> int:
-        """Cycles from a group's sums to its second operands."""
+        """Cycles from taking a group to its second operands."""
         late = Lane16.RESIDUAL_DELAY if config.element_bytes == 2 else Lane.RESIDUAL_DELAY
         return cls.CONSTANT_LATENCY + late
 
     @classmethod
     def latency(cls, config: Config) -> int:
-        """Cycles from a group's sums to its values."""
+        """Cycles from taking a group to its values."""
         if config.element_bytes == 2:
             lane = Lane16.latency(add=config.residual, multiply=config.multiply)
             table = Interpolate.LATENCY
@@ -133,13 +133,11 @@ class Lanes(wiring.Component):
         config = self._config
         lanes, wide, bits = config.lanes, config.accumulator_bits, config.element_bits
         w = self._fields.view(self.word)
-        sums = delayed(m, self.sums, self.CONSTANT_LATENCY, "sums")
         bias = self._memory(m, "bias")
         m.d.comb += bias.read_address.eq(self.bias)
-        scale = None
+        scales = None
         if "scale" in self._widths:
-            scale = self._memory(m, "scale")
-            m.d.comb += scale.read_address.eq(self.scale)
+            scales = self._scales(m)
 
         layout = (lane16 if config.element_bytes == 2 else lane).parameters_layout()
         parameters = Signal(layout)
@@ -148,12 +146,12 @@ class Lanes(wiring.Component):
         values = []
         for i in range(lanes):
             value = Signal(bits, name=f"value_{i}")
-            ports = {} if scale is None else {"i_scale": _part(scale.read_data, i, lanes)}
+            ports = {} if scales is None else scales[i]
             m.submodules[f"lane_{i}"] = Instance(
                 self._lane,
                 i_clk=ClockSignal(),
                 i_rst=ResetSignal(),
-                i_accumulator=sums[wide * i : wide * (i + 1)],
+                i_accumulator=self.sums[wide * i : wide * (i + 1)],
                 i_bias=bias.read_data[32 * i : 32 * (i + 1)],
                 i_residual=self.residual[bits * i : bits * (i + 1)],
                 i_parameters=parameters,
@@ -182,6 +180,41 @@ class Lanes(wiring.Component):
             ram.write_data.eq(getattr(self, f"{name}_data")),
         ]
         return ram
+
+    def _scales(self, m: Module) -> list[dict]:
+        """Ports of each lane for its scale: multipliers and shifts are read as late as they are
+        due, for their address is narrower than they are."""
+        config, layout = self._config, scale_layout()
+        init = self._init.get("scale", ())
+        enable, address, data = (getattr(self, f"scale_{n}") for n in ("enable", "address", "data"))
+        ports: list[dict] = [{} for _ in range(config.lanes)]
+        for port, name, late in (
+            ("left", "shift", 0),
+            ("multiplier", "multiplier", Lane.MULTIPLIER_DELAY),
+            ("right", "shift", Lane.RIGHT_DELAY),
+        ):
+            start, width = layout[name].offset, layout[name].width
+            places = [layout.size * i + start for i in range(config.lanes)]
+            mask = (1 << width) - 1
+            ram = Memory(
+                width * config.lanes,
+                depth=self._depths["scale"],
+                init=[
+                    sum((word >> at & mask) << width * i for i, at in enumerate(places))
+                    for word in init
+                ],
+                writable=config.loadable,
+            )
+            m.submodules[f"{port}_memory"] = ram
+            m.d.comb += [
+                ram.read_address.eq(delayed(m, self.scale, late, f"{port}_address")),
+                ram.write_enable.eq(enable),
+                ram.write_address.eq(address),
+                ram.write_data.eq(Cat(data[at : at + width] for at in places)),
+            ]
+            for i in range(config.lanes):
+                ports[i][f"i_{port}"] = _part(ram.read_data, i, config.lanes)
+        return ports
 
     def _looked_up(self, m: Module, w, byte, i: int) -> Signal:
         table = self._memory(m, "table", f"_{i}")

@@ -91,14 +91,15 @@ class Tile(wiring.Component):
 
     @staticmethod
     def crossing(config: Config) -> int:
-        """Stages between products and sums, for multipliers may lie far from the adders; none where
-        the only adder is the accumulator, which a slice has beside its multiplier."""
+        """Stages before the factors and between products and sums, for multipliers may lie far from
+        memories and adders; none where the only adder is the accumulator, which a slice has beside
+        its multiplier."""
         return 1 if config.depth > 1 else 0
 
     @classmethod
     def latency(cls, config: Config) -> int:
         """Cycles from operands at the inputs to their sum in ``result``."""
-        return 3 + cls.crossing(config) + sum_levels(config.depth)
+        return 3 + 2 * cls.crossing(config) + sum_levels(config.depth)
 
     def elaborate(self, platform):
         m = Module()
@@ -109,8 +110,8 @@ class Tile(wiring.Component):
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
         m.d.comb += [self.a_o.eq(a), self.b_o.eq(b)]
 
-        # Control keeps pace with the sums: operands, products, their way, the levels of the tree.
-        stages = 2 + self.crossing(config) + sum_levels(depth)
+        # Control keeps pace with the sums: operands, products, their ways, the levels of the tree.
+        stages = 2 + 2 * self.crossing(config) + sum_levels(depth)
         control = Cat(self.valid, self.first, self.last, self.maximum)
         for stage in range(stages):
             later = Signal(4, name=f"control_{stage}")
@@ -125,7 +126,7 @@ class Tile(wiring.Component):
                 ]
         valid, first, last, maximum = control
 
-        products = self._products(m, a, b)
+        products = self._products(m, [(self.a, self.b), (a, b)])
         results = []
         for lane in range(config.lanes):
             terms = [
@@ -143,10 +144,12 @@ class Tile(wiring.Component):
                     sums.append(register)
                 terms, level = sums, level + 1
             dot = terms[0]
-            accumulator = Signal(signed(width), name=f"accumulator_{lane}", reset_less=True)
+            # Where sums share their way with maxima, they begin at 0 because the last one ended.
+            ends = config.maximum
+            accumulator = Signal(signed(width), name=f"accumulator_{lane}", reset_less=not ends)
             finished = Signal(signed(width), name=f"finished_{lane}", reset_less=True)
             value = Signal(signed(width), name=f"value_{lane}")
-            plain = Mux(first, 0, accumulator) + dot
+            plain = (accumulator if ends else Mux(first, 0, accumulator)) + dot
             if config.maximum:
                 better = first | (dot > accumulator)
                 plain = Mux(maximum, Mux(better, dot, accumulator), plain)
@@ -155,13 +158,20 @@ class Tile(wiring.Component):
                 m.d.sync += accumulator.eq(value)
                 with m.If(last):
                     m.d.sync += finished.eq(value)
+            if ends:
+                with m.If(valid & last):
+                    m.d.sync += accumulator.eq(0)
             results.append(finished)
         m.d.comb += self.result.eq(Cat(*results))
         return m
 
-    def _products(self, m: Module, a, b) -> list[list]:
-        """Of each lane; ``a`` and ``b`` are the operands a cycle later."""
+    def _products(self, m: Module, operands: list) -> list[list]:
+        """Of each lane; ``operands`` come now, and a cycle later."""
         config = self._config
+        if self.crossing(config):
+            a, b = operands[1]
+            operands = [(a, b), (delayed(m, a, 1, "a_near"), delayed(m, b, 1, "b_near"))]
+        (early_a, early_b), (a, b) = operands
         depth, bits, size = config.depth, config.weight_bits, config.element_bits
         paired = self.pairs(config)
         products: list[list] = []
@@ -183,9 +193,9 @@ class Tile(wiring.Component):
                     "pair",
                     i_clk=ClockSignal(),
                     i_rst=ResetSignal(),
-                    i_a=self.a.word_select(i, size),
-                    i_b0=self.b.word_select(lane * depth + i, bits),
-                    i_b1=self.b.word_select((lane + 1) * depth + i, bits),
+                    i_a=early_a.word_select(i, size),
+                    i_b0=early_b.word_select(lane * depth + i, bits),
+                    i_b1=early_b.word_select((lane + 1) * depth + i, bits),
                     o_p0=products[lane][i],
                     o_p1=products[lane + 1][i],
                 )

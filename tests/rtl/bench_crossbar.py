@@ -31,8 +31,8 @@ class Model:
         self.offers: dict[str, dict[str, int] | None] = dict.fromkeys((*READERS, *WRITERS))
         self.due: list[tuple[int, str, int]] = []
         self.refused = dict.fromkeys((*READERS, *WRITERS), 0)
-        # Accepted in the cycle before.
-        self.writes: list[dict[str, int]] = []
+        # Accepted in the cycles before, and on their way to the memory.
+        self.writes: list[list[dict[str, int]]] = [[]] * (option("write_latency") - 1)
 
     def offer(self) -> None:
         g = self.generator
@@ -57,16 +57,16 @@ class Model:
                     self.refused[port] += 1
                 elif names is READERS:
                     self.read(cycle + latency, port, offered)
-        # Writes of the cycle before are those that reach the memory when this cycle's reads do.
+        # The oldest of those writes reach the memory when this cycle's reads do.
         fresh: list[set[int]] = [set() for _ in SIZES]
-        for write in self.writes:
+        for write in self.writes.pop(0):
             image = self.images[write["buffer"]]
             for i in range(write["count"]):
                 place = (write["address"] + i) % len(image)
                 image[place] = write["data"] >> 8 * i & 255
                 fresh[write["buffer"]].add(place // WORD)
         offers = {port: self.offers[port] for port in WRITERS if ready[port]}
-        self.writes = [offer for offer in offers.values() if offer is not None]
+        self.writes.append([offer for offer in offers.values() if offer is not None])
         # A read in the very cycle of a write to its words is what the schedule rules out.
         doubtful = []
         for due, port, wanted in self.due:

@@ -13,4 +13,11 @@ def test_crossbar(pruned):
     without = [("residual", 0), ("send", 1), ("fetch", 2)]
     links = tuple(link for link in ports if link not in without) if pruned else ()
     c = config(buffer_words=tuple(size // WORD for size in SIZES), links=links)
-    bench(Crossbar(c), "bench_crossbar", 5, pruned=pruned, latency=Crossbar.READ_LATENCY)
+    bench(
+        Crossbar(c),
+        "bench_crossbar",
+        5,
+        pruned=pruned,
+        latency=Crossbar.READ_LATENCY,
+        write_latency=Crossbar.WRITE_LATENCY,
+    )

@@ -5,6 +5,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.delay import delayed
 from rtl.lane import Lane
 from rtl.product import products
 from tests.rtl.bench_lane import LANES
@@ -34,10 +35,13 @@ class Lanes(wiring.Component):
         m = Module()
         for i, lane in enumerate(self._lanes):
             m.submodules[f"lane_{i}"] = lane
+            scale = self.scale.word_select(i, 37)
             m.d.comb += [
                 lane.accumulator.eq(self.accumulator.word_select(i, 32)),
                 lane.bias.eq(self.bias.word_select(i, 32)),
-                lane.scale.eq(self.scale.word_select(i, 37)),
+                lane.left.eq(scale[31:].as_signed()),
+                lane.multiplier.eq(delayed(m, scale[:31], Lane.MULTIPLIER_DELAY, f"late_{i}")),
+                lane.right.eq(delayed(m, scale[31:], Lane.RIGHT_DELAY, f"right_{i}").as_signed()),
                 lane.residual.eq(self.residual.word_select(i, 8)),
                 lane.parameters.eq(self.parameters),
             ]
