@@ -188,7 +188,7 @@ def _row(case: Case, name: str, made: Circuit, matrix: np.ndarray) -> Row:
     if case.flow == MODEL:
         figures, mismatches, latency = Figures(graph.area if graph else 0, 0, 0, None), None, 0
     else:
-        figures = measure(made.sources, case.flow)
+        figures = measure(made.sources, case.flow, kept=made.kept)
         kind = numbers(case.arithmetic, case.width)
         mismatches, latency = made.mismatches(kind, matrix, case.seed + 1000), made.latency
     return Row(

@@ -33,7 +33,8 @@ class Circuit:
     """What a generator made.
 
     ``build`` makes the component. ``loads`` are vectors that come first, to be followed by those
-    that count. ``graph`` is None where there is none, ``seconds`` what it took.
+    that count. ``graph`` is None where there is none, ``seconds`` what it took. ``kept`` are
+    modules that are mapped on their own, once each.
     """
 
     build: Callable[[], Any]
@@ -41,6 +42,7 @@ class Circuit:
     graph: AdderGraph | None = None
     seconds: float = 0.0
     loads: np.ndarray | None = None
+    kept: tuple[str, ...] = ()
 
     @cached_property
     def block(self) -> Any:
@@ -56,7 +58,9 @@ class Circuit:
     @cached_property
     def sources(self) -> list[str]:
         """Verilog of module ``block``, and of what it needs."""
-        text = component_verilog(self.block, "block", complete=self.graph is None)
+        shared = self.block.shared() if isinstance(self.block, _Loaded) else {}
+        whole = self.graph is None
+        text = component_verilog(self.block, "block", shared=shared, complete=whole)
         return [text, row_source()] if self.graph is not None else [text]
 
     def mismatches(self, kind: Numbers, matrix: np.ndarray, seed: int) -> int:
@@ -132,7 +136,7 @@ def array(shape: Kernel, matrix: np.ndarray, kind: Numbers) -> Circuit:
         )
 
     loads = np.hstack([np.zeros((n, n), np.int64), matrix[::-1], np.ones((n, 1), np.int64)])
-    return Circuit(build, shape, loads=loads)
+    return Circuit(build, shape, loads=loads, kept=WeightStationary.MODULES)
 
 
 def _shape(low: int, high: int) -> Shape:
@@ -147,7 +151,7 @@ class _Loaded(wiring.Component):
     o: Any
 
     def __init__(self, array: WeightStationary):
-        self._array, self.latency = array, array.latency
+        self._array, self.latency, self.shared = array, array.latency, array.shared
         x, w = array.i.shape(), array.w.shape()
         bits = max(x.elem_shape.width, w.elem_shape.width)
         super().__init__(

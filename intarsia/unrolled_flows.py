@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def _count(cells: dict[str, int]) -> Figures:
     )
 
 
-def measure(sources: list[str], flow: str) -> Figures:
+def measure(sources: list[str], flow: str, *, kept: Sequence[str] = ()) -> Figures:
     """Maps module ``block``; rows stay modules until their adders are carry chains.
 
     Parameters
@@ -76,6 +77,9 @@ def measure(sources: list[str], flow: str) -> Figures:
         Verilog.
     flow
         One of :data:`FLOWS`, but not the model.
+    kept
+        Modules that are mapped on their own and counted as often as they are there; those that are
+        routed are not.
 
     Raises
     ------
@@ -87,6 +91,7 @@ def measure(sources: list[str], flow: str) -> Figures:
     lines = [
         *(f"read_verilog {define} -sv {name}" for name in names),
         "hierarchy -top block",  # without -check: primitives are not read before their flow does
+        *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in kept if flow != ROUTED),
         *("proc", "opt_expr", "opt_clean", "alumacc", "opt", "flatten"),
         *_SYNTHESIS[flow].split("; "),
         "tee -q -o cells.json stat -json",
