@@ -12,6 +12,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gen.emit import component_verilog
+from gen.unrolled.balanced import balanced
 from gen.unrolled.kernels import Kernel, Numbers, replicated
 from gen.unrolled.stages import Delay, stages
 from rtl.unrolled.graph import AdderGraph, shape_of
@@ -90,6 +91,8 @@ class Circuit:
 
 def unrolled(graph: AdderGraph, shape: Kernel, seconds: float, *, pipelined: bool) -> Circuit:
     """A graph for every copy; with registers behind each row and at the boundaries if wanted."""
+    if pipelined:
+        graph = balanced(graph)
     whole = replicated(graph, len(shape.delays) * shape.inputs, shape.copies)
     chosen = stages(whole, _TARGET, _DELAY) if pipelined else None
 

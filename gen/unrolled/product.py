@@ -8,6 +8,7 @@ import numpy as np
 from rtl.unrolled.graph import AdderGraph, Operand, Row
 from rtl.unrolled.product import ConstantProduct
 
+from .balanced import balanced
 from .stages import Delay, stages
 
 __all__ = ["Product", "pipelined"]
@@ -70,7 +71,9 @@ class Product:
 
 
 def pipelined(graph: AdderGraph) -> Product:
-    """A graph with registers where a way would be longer than :data:`TARGET`."""
+    """A graph with registers where a way would be longer than :data:`TARGET`, and its ways as
+    short as they can be."""
+    graph = balanced(graph)
     rows = np.full((len(graph.rows), 3, 3), -1, np.int64)
     for k, row in enumerate(graph.rows):
         for place, o in enumerate(row.operands):
