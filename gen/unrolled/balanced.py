@@ -59,17 +59,16 @@ class _Made:
         """Makes the rows of a value that others read."""
         parts, terms = self._opened(index)
         most = max(len(self.graph.rows[k].operands) for k in parts)
-        whole = self.n + index in self.outputs
-        start, (depths, joined) = len(self.rows), (self.depths[:], self._joined(terms, most, whole))
-        best = self.depths[joined.value]
-        if best < self._kept_depth(parts) and not (whole and joined.negated):
+        start, depths = len(self.rows), self.depths[:]
+        joined = self._joined(terms, most)
+        if self.depths[joined.value] < self._kept_depth(parts) and not joined.negated:
             self.place[self.n + index] = joined
             return
         del self.rows[start:]
         self.depths = depths
         for k in parts:
             row = [self.now(o) for o in self.graph.rows[k].operands]
-            self.place[self.n + k] = self._row(row, whole=whole and k == index)
+            self.place[self.n + k] = self._row(row, whole=True)
 
     def _opened(self, index: int) -> tuple[list[int], list[Operand]]:
         """The rows of a sum, in order, and the terms that they add, as they are now."""
@@ -98,8 +97,8 @@ class _Made:
             )
         return own[parts[-1]]
 
-    def _joined(self, terms: Sequence[Operand], most: int, whole: bool) -> Operand:
-        """Rows of up to ``most`` operands that add ``terms``."""
+    def _joined(self, terms: Sequence[Operand], most: int) -> Operand:
+        """Rows of up to ``most`` operands that add ``terms``; the last may have their negative."""
         ahead = [(self.depths[o.value], o.shift, k, o) for k, o in enumerate(terms)]
         heapify(ahead)
         count = len(ahead)
@@ -107,14 +106,14 @@ class _Made:
         size = 2 + (len(ahead) - 2) % (most - 1) if most > 1 else 1
         while len(ahead) > 1:
             row = [heappop(ahead)[-1] for _ in range(size)]
-            made = self._row(row, whole=whole and not ahead)
+            made = self._row(row, whole=not ahead)
             heappush(ahead, (self.depths[made.value], made.shift, count, made))
             count, size = count + 1, most
         return ahead[0][-1]
 
     def _row(self, terms: Sequence[Operand], *, whole: bool) -> Operand:
-        """A row for the sum of ``terms``, unless ``whole`` maybe for its negative, so that what is
-        lowest is not negated."""
+        """A row for the sum of ``terms``, or for its negative: where a row cannot negate them all,
+        and unless ``whole`` so that what is lowest is not negated."""
         least = min(o.shift for o in terms)
         lowest = [o for o in terms if o.shift == least]
         negated = sum(o.negated for o in terms)

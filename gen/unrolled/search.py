@@ -8,6 +8,7 @@ import numpy as np
 from gen.errors import UserError
 from rtl.unrolled.graph import AdderGraph, Operand, Row
 
+from .balanced import balanced
 from .hosted import hosted
 from .native import library
 
@@ -115,7 +116,8 @@ def search(
     found = results.tolist()
     every = [(found[k][0], found[k][1] + shift, found[k][2] * sign) for k, shift, sign in alike]
     graph = _graph(tuple(inputs), rows[:count].tolist(), every, modulus_bits)
-    return hosted(graph) if hosting else graph
+    forms = (graph, balanced(graph))
+    return min(map(hosted, forms) if hosting else forms, key=lambda form: form.area)
 
 
 def _distinct(array: np.ndarray, *, scale: bool) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
