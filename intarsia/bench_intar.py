@@ -90,9 +90,11 @@ def _reconfiguration(schedule: Schedule, prediction: Prediction) -> dict[str, An
     }
 
 
-def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], None]) -> Row:
+def _figures(what: Row, kernel: Any, tell: Callable[[str], None]) -> Row:
+    """Of the kernel, point and policy of ``what``."""
     graph: Graph = kernel.graph
-    target = replace(POINTS[point][name], multipliers=MULTIPLIERS[name])
+    name, policy = what["kernel"], what["policy"]
+    target = replace(POINTS[what["point"]][name], multipliers=MULTIPLIERS[name])
     started = time.perf_counter()
     design: Design = compile(graph, target, policy=policy, progress=tell)
     source = design.verilog
@@ -106,9 +108,6 @@ def _row(name: str, policy: str, point: str, kernel: Any, tell: Callable[[str], 
     )
     best = _bound(design, policy)
     return {
-        "kernel": name,
-        "policy": policy,
-        "point": point,
         "cores": [
             f"{g.rows}x{g.cols}x{g.depth}" for g in (core.geometry for core in schedule.cores)
         ],
@@ -149,6 +148,7 @@ def bench(
     kernels: Sequence[str] = (),
     policies: Sequence[str] = (),
     points: Sequence[str] = (),
+    done: Sequence[Row] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Row]:
     """A row for each kernel and policy; every output value is compared with golden. The row of a
@@ -162,6 +162,8 @@ def bench(
         The published shapes; otherwise small ones.
     kernels, policies, points
         Which; all by default, points of the full shapes only.
+    done
+        Rows of an earlier run, which are not made again.
 
     Raises
     ------
@@ -172,16 +174,19 @@ def bench(
     among("policy", policies, POLICIES)
     among("point", points, POINTS)
     tell = progress or (lambda words: None)
+    scale = "full" if full else "small"
     for name in kernels or tuple(MULTIPLIERS):
         tell(f"{name}: data")
-        kernel = KERNELS[name](scale="full" if full else "small", seed=1)
+        kernel = KERNELS[name](scale=scale, seed=1)
         own = [point for point in points or (POINTS if full else "A") if name in POINTS[point]]
         for point, policy in product(own, policies or POLICIES):
 
             def told(words: str, about: str = f"{name}, {point}, {policy}") -> None:
                 tell(f"{about}: {words}")
 
+            what: Row = {"kernel": name, "scale": scale, "policy": policy, "point": point}
+            row = next((row for row in done if what.items() <= row.items()), None)
             try:
-                yield _row(name, policy, point, kernel, told)
+                yield row or what | _figures(what, kernel, told)
             except UserError as error:
-                yield {"kernel": name, "policy": policy, "point": point, "refused": str(error)}
+                yield what | {"refused": str(error)}

@@ -24,6 +24,7 @@ SHOWN = (
 @click.option("--map", "mapped", is_flag=True, help="Predict over memory and bandwidth instead.")
 @click.option("--confirm", type=click.IntRange(0), help="Points of the map to run in RTL.")
 @click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
+@click.option("--resume", is_flag=True, help="Keep the rows that the file of --json has.")
 @click.option("--plots", type=click.Path(), help="Draw each kernel's schedules into this folder.")
 @click.pass_context
 def intar(
@@ -35,6 +36,7 @@ def intar(
     mapped: bool,
     confirm: int | None,
     json_path: str | None,
+    resume: bool,
     plots: str | None,
 ) -> None:
     """Measure InTAR's kernels and MobileNet under each policy, in RTL.
@@ -43,7 +45,7 @@ def intar(
     Example:  intarsia bench intar --kernel ffn --full
               intarsia bench intar --json rows.json
               intarsia bench intar --full --map --confirm 6 --kernel cnn --plots pictures
-    A file of rows grows with every design, so what is interrupted is not lost. Status 1 if an
+    A file of rows grows with every design, and --resume goes on where it ends. Status 1 if an
     output differs.
     """
     from .bench_intar import MULTIPLIERS, bench
@@ -54,16 +56,19 @@ def intar(
         raise UserError(f"--json '{json_path}' lies in a folder that does not exist")
     if confirm is not None and not mapped:
         raise UserError("--confirm runs points of the map in RTL: add --map")
+    if resume and json_path is None:
+        raise UserError("--resume goes on with a file of rows: name it with --json")
+    done = _rows(Path(json_path)) if resume and json_path is not None else []
     rows: list[dict[str, Any]] = []
     with progress() as tell:
-        source = bench(full=full, kernels=kernels, policies=policies, points=points, progress=tell)
+        common: dict[str, Any] = {"full": full, "done": done, "progress": tell}
+        source = bench(kernels=kernels, policies=policies, points=points, **common)
         if mapped:
-            chosen = kernels or tuple(MULTIPLIERS)
-            source = map_rows(chosen, full=full, confirm=confirm or 0, progress=tell)
+            source = map_rows(kernels or tuple(MULTIPLIERS), confirm=confirm or 0, **common)
         for row in source:
             rows.append(row)
             if json_path is not None:
-                Path(json_path).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+                _write(Path(json_path), rows + [row for row in done if row not in rows])
     if mapped:
         for path in draw(rows, Path(plots)) if plots is not None else ():
             say(f"wrote {path}")
@@ -88,6 +93,26 @@ def intar(
         for path in plot(rows, Path(plots)):
             say(f"wrote {path}")
     context.exit(1 if any(row["mismatches"] for row in rows) else 0)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, none if it is not there yet."""
+    if not path.exists():
+        return []
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"--json '{path}' is no file of rows: {error}") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"--json '{path}' is no file of rows")
+    return rows
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Replaces a file as a whole, so that whoever interrupts it keeps the old one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def _summary(rows: list[dict[str, Any]]) -> None:

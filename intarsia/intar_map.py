@@ -30,7 +30,12 @@ SPREAD = ((16, 4), (16, 64), (8, 16), (4, 8), (4, 32), (2, 16), (1, 4), (1, 16),
 
 
 def map_rows(
-    kernels: Sequence[str], *, full: bool, confirm: int = 0, progress: Callable[[str], None]
+    kernels: Sequence[str],
+    *,
+    full: bool,
+    confirm: int = 0,
+    done: Sequence[Mapping[str, Any]] = (),
+    progress: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
     """For each kernel, bandwidth, on-chip memory and policy the predicted cycles, or why there are
     none.
@@ -42,6 +47,8 @@ def map_rows(
     confirm
         So many of each kernel's points, spread over the map, also run in RTL under ``auto``: their
         rows have ``cycles`` and ``mismatches``.
+    done
+        Rows of an earlier run; points that have all of theirs are not worked out again.
 
     Raises
     ------
@@ -49,8 +56,9 @@ def map_rows(
         If there is no such kernel.
     """
     among("kernel", kernels, KERNELS)
+    scale = "full" if full else "small"
     for name in kernels:
-        kernel = KERNELS[name](scale="full" if full else "small", seed=1)
+        kernel = KERNELS[name](scale=scale, seed=1)
         graph, left = kernel.graph, confirm
         plenty = Target(MULTIPLIERS[name], onchip_bytes=PLENTY, offchip_bytes_per_cycle=64)
         progress(f"{name}: working set")
@@ -60,16 +68,22 @@ def map_rows(
                 target = replace(
                     plenty, onchip_bytes=whole // share, offchip_bytes_per_cycle=bandwidth
                 )
+                point = {
+                    "kernel": name,
+                    "scale": scale,
+                    "onchip_bytes": target.onchip_bytes,
+                    "share": share,
+                    "bandwidth": bandwidth,
+                }
+                rows = [dict(row) for row in done if point.items() <= row.items()]
+                if len(rows) == len(POLICIES):
+                    left -= sum("cycles" in row for row in rows)
+                    yield from rows
+                    continue
                 known: list[Compiled] = []
                 for policy in POLICIES:
                     progress(f"{name}, 1/{share} of {whole:,} bytes, {bandwidth} B, {policy}")
-                    row = {
-                        "kernel": name,
-                        "onchip_bytes": target.onchip_bytes,
-                        "share": share,
-                        "bandwidth": bandwidth,
-                        "policy": policy,
-                    }
+                    row: dict[str, Any] = point | {"policy": policy}
                     try:
                         # ``auto`` comes last.
                         made = compile_graph(graph, target, policy=policy, known=known)
@@ -78,7 +92,7 @@ def map_rows(
                         continue
                     known.append(made)
                     row["predicted_cycles"] = made.prediction.cycles
-                    if left and policy == "auto" and (share, bandwidth) in SPREAD:
+                    if left > 0 and policy == "auto" and (share, bandwidth) in SPREAD:
                         row |= _measured(made, kernel.inputs, progress)
                         left -= 1
                     yield row
