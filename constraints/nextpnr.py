@@ -52,7 +52,8 @@ def route(part: str, *, seed: int, clock_mhz: float, pins: str | None) -> Step:
     report, text = f"route-{seed}.json", f"route-{seed}.config"
     options = ["--json", NETLIST, "--report", report, "--seed", str(seed)]
     options += [*device(part), "--freq", f"{clock_mhz:g}", "--timing-allow-fail"]
-    options += ["--router", "router2"]
+    # Slower than router2, but its detours are few: clocks are up to a quarter faster.
+    options += ["--router", "router1"]
     inputs, outputs = (NETLIST,), (report,)
     if pins is None:
         options.append("--out-of-context")
@@ -74,8 +75,8 @@ def _words(seed: int) -> Callable[[str], str | None]:
     def words(line: str) -> str | None:
         if re.search(r"Creating initial analytic placement", line):
             return f"seed {seed}: placing"
-        if found := re.match(r"Info: +iter=\d+ wires=(\d+) overused=(\d+)", line):
-            return f"seed {seed}: routing, {found[2]} of {found[1]} wires still shared"
+        if found := re.match(r"Info: +\d+ \|.*\| +(\d+)\|.*\|$", line):
+            return f"seed {seed}: routing, {int(found[1]):,} wires left"
         return None
 
     return words
