@@ -136,6 +136,8 @@ class _Search:
     chosen: Placement | None = None
     tried: list[Placement] = field(default_factory=list)
     failure: UserError | None = None
+    ample: bool = False
+    """Whether a schedule, even one that was too slow, had all its tensors on chip."""
 
     def try_all(self, given: Iterable[Placement]) -> None:
         """Schedule and time placements, each with what is unrolled."""
@@ -154,7 +156,7 @@ class _Search:
     def try_turns(self) -> None:
         """The same placements with operations that take turns, as far as memory suffices: on
         several cores, or where tensors lie off chip otherwise."""
-        scarce = self.best is None or self.best.schedule.region_bytes[SPILLS] > 0
+        scarce = not self.ample if self.best is None else _spills(self.best.schedule)
         single = [p for p in self.tried if len(p.geometries) == 1]
         several = [p for p in self.tried if len(p.geometries) > 1]
         given = several + (single[:TURNING] if scarce else [])
@@ -185,6 +187,7 @@ class _Search:
     def _take(self, placement: Placement, schedule: Schedule, how: str) -> None:
         """Time a schedule and keep it if it is better."""
         self.tell(f"predicting {_shapes(placement)}{how}")
+        self.ample |= not _spills(schedule)
         limit = self.limit
         if self.best is not None:
             limit = min(limit, self.best.prediction.cycles)
@@ -210,6 +213,11 @@ class _Search:
             if less is None or schedule.region_bytes[SPILLS] > spilled:
                 return best
             best = less
+
+
+def _spills(schedule: Schedule) -> bool:
+    """Whether tensors leave the chip for a while."""
+    return schedule.region_bytes[SPILLS] > 0
 
 
 def _shapes(placement: Placement) -> str:
