@@ -93,10 +93,13 @@ def synth(
 def bench_silicon(full: bool) -> tuple[list[dict[str, Any]], bool]:
     """Shows the rows; returns them, and whether all with a target are as they must be."""
     from .bench_silicon import rows
-    from .terminal import progress, show
+    from .terminal import progress, say, show
 
+    found = []
     with progress() as tell:
-        found = list(rows(full=full, progress=tell))
+        for row in rows(full=full, progress=tell):
+            say(f"{row.what}: {row.value:,}")
+            found.append(row)
     table = [(row.what, float(row.value), row.target, row.ok, row.command) for row in found]
     show("silicon", ("what", ">value", ">target", "ok", "command"), table)
     return [row.as_json() for row in found], all(row.ok is not False for row in found)
