@@ -113,7 +113,12 @@ class Tile(wiring.Component):
         # Control keeps pace with the sums: operands, products, their ways, the levels of the tree.
         stages = 2 + 2 * self.crossing(config) + sum_levels(depth)
         control = Cat(self.valid, self.first, self.last, self.maximum)
+        # That a sum ends has registers of its own, so that nothing lies before the many that it
+        # enables and clears; a reset clears those too.
+        ends, clears = Signal(name="ends"), Signal(name="clears", init=1)
         for stage in range(stages):
+            if stage == stages - 1:
+                m.d.sync += [s.eq(control[0] & control[2]) for s in (ends, clears)]
             later = Signal(4, name=f"control_{stage}")
             m.d.sync += later.eq(control)
             control = later
@@ -124,7 +129,7 @@ class Tile(wiring.Component):
                     self.last_o.eq(later[2]),
                     self.maximum_o.eq(later[3]),
                 ]
-        valid, first, last, maximum = control
+        valid, first, _, maximum = control
 
         products = self._products(m, [(self.a, self.b), (a, b)])
         results = []
@@ -144,22 +149,21 @@ class Tile(wiring.Component):
                     sums.append(register)
                 terms, level = sums, level + 1
             dot = terms[0]
-            # Where sums share their way with maxima, they begin at 0 because the last one ended.
-            ends = config.maximum
-            accumulator = Signal(signed(width), name=f"accumulator_{lane}", reset_less=not ends)
+            accumulator = Signal(signed(width), name=f"accumulator_{lane}", reset_less=True)
             finished = Signal(signed(width), name=f"finished_{lane}", reset_less=True)
             value = Signal(signed(width), name=f"value_{lane}")
-            plain = (accumulator if ends else Mux(first, 0, accumulator)) + dot
+            # Where sums share their way with maxima, they begin at 0 because the last one ended.
+            plain = (accumulator if config.maximum else Mux(first, 0, accumulator)) + dot
             if config.maximum:
                 better = first | (dot > accumulator)
                 plain = Mux(maximum, Mux(better, dot, accumulator), plain)
             m.d.comb += value.eq(plain)
             with m.If(valid):
                 m.d.sync += accumulator.eq(value)
-                with m.If(last):
-                    m.d.sync += finished.eq(value)
-            if ends:
-                with m.If(valid & last):
+            with m.If(ends):
+                m.d.sync += finished.eq(value)
+            if config.maximum:
+                with m.If(clears):
                     m.d.sync += accumulator.eq(0)
             results.append(finished)
         m.d.comb += self.result.eq(Cat(*results))
