@@ -12,7 +12,7 @@ from rtl.product import products
 from rtl.tile import Tile
 from tests.rtl.blocks import config
 
-AREAS = {("tile", "xcup"): (766, 1280, 16), ("lane", "xc7"): (1263, 1273, 10)}
+AREAS = {("tile", "xcup"): (765, 1281, 16), ("lane", "xc7"): (1263, 1273, 10)}
 """LUTs, flip-flops and multipliers."""
 
 
