@@ -44,17 +44,20 @@ def device(part: str) -> tuple[str, ...]:
     return (f"--{_KINDS[kind]}{size}k", "--speed", speed, "--package", f"CABGA{balls}")
 
 
-def route(part: str, *, seed: int, clock_mhz: float, pins: str | None) -> Step:
+def route(
+    part: str, *, seed: int, clock_mhz: float, pins: str | None, placer: str = "static"
+) -> Step:
     """The step that places and routes :data:`NETLIST` with one seed.
 
-    ``pins`` names the LPF file; without it, the netlist is placed out of context.
+    ``pins`` names the LPF file; without it, the netlist is placed out of context. Of nextpnr's
+    placers, ``static`` is quicker and does better with memories and multipliers, ``heap`` with
+    adders alone.
     """
     report, text = f"route-{seed}.json", f"route-{seed}.config"
     options = ["--json", NETLIST, "--report", report, "--seed", str(seed)]
     options += [*device(part), "--freq", f"{clock_mhz:g}", "--timing-allow-fail"]
-    # The placer static is several times as quick as heap, and what it places is faster. Slower than
-    # router2, but its detours are few: with router1 clocks are up to a quarter faster.
-    options += ["--placer", "static", "--router", "router1"]
+    # Slower than router2, but its detours are few: with router1 clocks are up to a quarter faster.
+    options += ["--placer", placer, "--router", "router1"]
     inputs, outputs = (NETLIST,), (report,)
     if pins is None:
         options.append("--out-of-context")

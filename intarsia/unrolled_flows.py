@@ -111,7 +111,8 @@ def measure(sources: list[str], flow: str, *, kept: Sequence[str] = ()) -> Figur
         figures = _count(cells)
         if flow != ROUTED:
             return figures
-        run(folder, [route(PART, seed=1, clock_mhz=CLOCK_MHZ, pins=None)], lambda words: None)
+        step = route(PART, seed=1, clock_mhz=CLOCK_MHZ, pins=None, placer="heap")
+        run(folder, [step], lambda words: None)
         routed = result(1, json.loads((folder / "route-1.json").read_text()))
         return Figures(figures.luts, figures.ffs, figures.carries, round(routed.fmax_mhz, 1))
 
