@@ -33,7 +33,7 @@ def test_noise_costs_repetitions_and_no_answer(small, seed):
     print("seed", seed)
     x = inputs(2, seed)
     noise = Noise(flip=1000, drop=2000, repeat=2000, seed=seed)
-    with Driver.simulation(small, noise=noise, timeout=0.2) as driver:
+    with Driver.simulation(small, noise=noise, timeout=1) as driver:
         assert (driver.predict(x) == small.predict(x)).all()
         assert driver.link.repeats > 0
 
