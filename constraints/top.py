@@ -16,6 +16,9 @@ __all__ = ["BAUD", "Top", "top"]
 BAUD = 1_000_000
 """Bits a second on the UART: the bridges of all known boards take a million or more."""
 
+LEAST = 1 << 14
+"""Bytes of the smallest memory; the wires of a larger one are longer."""
+
 
 @dataclass(frozen=True)
 class Top:
@@ -39,7 +42,7 @@ def top(schedule: Schedule, board: Board) -> Top:
     clock = clock_hz(board)
     shell = Shell(
         divisor=round(clock / BAUD),
-        words=memory_bytes(schedule) // schedule.axi_bytes,
+        words=memory_bytes(schedule, least=LEAST) // schedule.axi_bytes,
         data_bytes=schedule.axi_bytes,
         differential=any(one.port == "clk_n" for one in pins(board))
         and board.chip.family.startswith("xc"),

@@ -16,10 +16,11 @@ SLAVE_ERROR = 2
 class AxiRam(wiring.Component):
     """A memory for one AXI4 master and a host that reads and writes bytes.
 
-    Serves one burst of each kind at a time, a beat in three cycles when reading and in one when
-    writing. The host waits until the port is free. An address beyond the memory is answered by an
-    error and touches nothing. A byte is never read in the cycle that writes it: the master waits
-    for its responses, and the host does one thing at a time; so ``no_rw_check`` holds.
+    Serves one burst of each kind at a time, a beat in five cycles when reading and in one when
+    writing, which the memory sees two cycles later. The host waits until the port is free. An
+    address beyond the memory is answered by an error and touches nothing. A byte is never read in
+    the cycle that writes it: the master waits for its responses, and the host does one thing at a
+    time; so ``no_rw_check`` holds.
 
     Parameters
     ----------
@@ -72,20 +73,27 @@ class AxiRam(wiring.Component):
             shape=unsigned(8 * size), depth=self._words, init=[], attrs=attributes
         )
         reader, writer = ram.read_port(), ram.write_port(granularity=8)
-        beyond = self.address[shift + bits :].any()
+        # The host's address stays while it waits, which is several cycles.
+        beyond = Signal()
+        m.d.sync += beyond.eq(self.address[shift + bits :].any())
         m.d.comb += self.error.eq(beyond)
         place = self.address[:shift]
 
         at = Signal(bits)
         left = Signal(8)
         bad = Signal()
-        word = Signal(8 * size, reset_less=True)
+        # The blocks' own register, and one that lies nearer to who reads it.
+        word, beat = (Signal(8 * size, name=name, reset_less=True) for name in ("word", "beat"))
         m.d.comb += [
             reader.addr.eq(at),
-            axi.rdata.eq(word),
+            axi.rdata.eq(beat),
             axi.rlast.eq(left == 0),
             axi.rresp.eq(Mux(bad, SLAVE_ERROR, 0)),
-            self.read_data.eq(word.word_select(place, 8)),
+        ]
+        m.d.sync += [
+            word.eq(reader.data),
+            beat.eq(word),
+            self.read_data.eq(beat.word_select(place, 8)),
         ]
         with m.FSM(name="read"):
             with m.State("IDLE"):
@@ -103,29 +111,54 @@ class AxiRam(wiring.Component):
             with m.State("FETCH"):
                 m.next = "TAKE"
             with m.State("TAKE"):
-                m.d.sync += word.eq(reader.data)
+                m.next = "MOVE"
+            with m.State("MOVE"):
                 m.next = "OFFER"
             with m.State("OFFER"):
                 m.d.comb += axi.rvalid.eq(1)
                 with m.If(axi.rready):
-                    m.d.sync += [at.eq(at + 1), left.eq(left - 1)]
-                    m.next = "FETCH"
-                    with m.If(left == 0):
-                        m.next = "IDLE"
+                    m.next = "TAKEN"
+            with m.State("TAKEN"):
+                m.d.sync += [at.eq(at + 1), left.eq(left - 1)]
+                m.next = "FETCH"
+                with m.If(left == 0):
+                    m.next = "IDLE"
             with m.State("HOST_FETCH"):
                 m.next = "HOST_TAKE"
             with m.State("HOST_TAKE"):
-                m.d.sync += word.eq(reader.data)
+                m.next = "HOST_MOVE"
+            with m.State("HOST_MOVE"):
+                m.next = "HOST_SELECT"
+            with m.State("HOST_SELECT"):
                 m.next = "HOST_OFFER"
             with m.State("HOST_OFFER"):
-                m.d.comb += self.done.eq(self.read)
+                m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
 
-        into = Signal(bits)
-        failed = Signal()
+        # What is written waits a cycle for the host's bytes, and another on its way to the memory.
+        into, failed, accepts = Signal(bits), Signal(), Signal()
+        mask, enable = Signal(size), Signal(size)
+        arrived, write_data = (
+            Signal(8 * size, name=n, reset_less=True) for n in ("arrived", "data")
+        )
+        place_late, address = (
+            Signal(bits, name=n, reset_less=True) for n in ("into_late", "into_last")
+        )
+        hosts = Signal()
+        m.d.sync += [
+            mask.eq(0),
+            hosts.eq(0),
+            arrived.eq(axi.wdata),
+            place_late.eq(into),
+            write_data.eq(Mux(hosts, self.write_data.replicate(size), arrived)),
+            enable.eq(mask),
+            address.eq(place_late),
+        ]
         m.d.comb += [
-            writer.addr.eq(into),
-            writer.data.eq(axi.wdata),
+            writer.addr.eq(address),
+            writer.data.eq(write_data),
+            writer.en.eq(enable),
+            axi.wready.eq(accepts),
             axi.bresp.eq(Mux(failed, SLAVE_ERROR, 0)),
         ]
         with m.FSM(name="write"):
@@ -135,28 +168,31 @@ class AxiRam(wiring.Component):
                     m.d.sync += [
                         into.eq(axi.awaddr[shift:]),
                         failed.eq(axi.awaddr[shift + bits :].any()),
+                        accepts.eq(1),
                     ]
                     m.next = "TAKE"
                 with m.Elif(self.write):
                     m.d.sync += into.eq(self.address[shift:])
                     m.next = "HOST_WRITE"
             with m.State("HOST_WRITE"):
-                m.d.comb += [
-                    writer.data.eq(self.write_data.replicate(size)),
-                    writer.en.eq(Cat((place == i) & ~beyond for i in range(size))),
-                    self.done.eq(self.write),
+                m.d.sync += [
+                    hosts.eq(1),
+                    mask.eq(Cat((place == i) & ~beyond for i in range(size))),
                 ]
+                m.next = "HOST_WRITTEN"
+            with m.State("HOST_WRITTEN"):
+                m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
             with m.State("TAKE"):
-                m.d.comb += [
-                    axi.wready.eq(1),
-                    writer.en.eq(Mux(axi.wvalid & ~failed, axi.wstrb, 0)),
-                ]
+                m.d.sync += mask.eq(Mux(axi.wvalid & ~failed, axi.wstrb, 0))
                 with m.If(axi.wvalid):
                     m.d.sync += into.eq(into + 1)
                     with m.If(axi.wlast):
+                        m.d.sync += accepts.eq(0)
                         m.next = "ANSWER"
             with m.State("ANSWER"):
+                m.next = "ANSWERED"
+            with m.State("ANSWERED"):
                 m.d.comb += axi.bvalid.eq(1)
                 with m.If(axi.bready):
                     m.next = "IDLE"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -88,7 +88,7 @@ class Commands(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         axi = self.axi
-        wait = Signal(range(self.FETCH_CYCLES + 1))
+        waited = Signal(self.FETCH_CYCLES)
         index = Signal(range(FRAME_BYTES + 1))
         sequence = Signal(8)
         done_before = Signal()
@@ -107,20 +107,34 @@ class Commands(wiring.Component):
             axi.wdata.eq(value),
             axi.wstrb.eq(0xF),
         ]
-        fetched = wait == self.FETCH_CYCLES
-        m.d.sync += wait.eq(Mux(fetched, wait, wait + 1))
-        is_register = (operation == Operation.READ_REGISTER) | (
-            operation == Operation.WRITE_REGISTER
-        )
-        repeated = done_before & (sequence == previous)
-        writes = (operation == Operation.WRITE_REGISTER) | (operation == Operation.WRITE_MEMORY)
+        fetched = waited[-1]
+        m.d.sync += waited.eq(Cat(1, waited))
+
+        # Compared in the cycle before: each of them stays for longer.
+        def known(value, name: str) -> Signal:
+            register = Signal(name=name)
+            m.d.sync += register.eq(value)
+            return register
+
+        reads_register = operation == Operation.READ_REGISTER
+        writes_register = operation == Operation.WRITE_REGISTER
+        writes = writes_register | (operation == Operation.WRITE_MEMORY)
+        is_register = known(reads_register | writes_register, "is_register")
+        repeats = known(done_before & (sequence == previous) & writes, "repeats")
+        ends_header = known(index == HEADER_BYTES - 1, "ends_header")
+        ends_value = known(index == HEADER_BYTES + 3, "ends_value")
+        ends_frame = known(index + 1 == self.length, "ends_frame")
+        extra = [known(self.length == HEADER_BYTES + n, f"extra_{n}") for n in (0, 1, 4)]
+        no_extra, one_extra, word_extra = extra
+        some_extra = known(self.length > HEADER_BYTES, "some_extra")
+        none_left, one_left = known(left == 0, "none_left"), known(left == 1, "one_left")
 
         def advance() -> None:
-            m.d.sync += [index.eq(index + 1), wait.eq(0)]
+            m.d.sync += [index.eq(index + 1), waited.eq(0)]
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [index.eq(0), wait.eq(0), status.eq(DONE), left.eq(0)]
+                m.d.sync += [index.eq(0), waited.eq(0), status.eq(DONE), left.eq(0)]
                 with m.If(self.ready):
                     m.next = "HEADER"
             with m.State("HEADER"), m.If(fetched):
@@ -130,23 +144,24 @@ class Commands(wiring.Component):
                     operation.eq(place[:8]),
                     place.eq((place >> 8) | (self.byte << (ADDRESS_BITS - 8))),
                 ]
-                with m.If(index == HEADER_BYTES - 1):
-                    m.next = "CHOOSE"
+                with m.If(ends_header):
+                    m.next = "COMPARE"
+            with m.State("COMPARE"):
+                m.next = "CHOOSE"
             with m.State("CHOOSE"):
                 m.next = "REFUSE"
-                extra = self.length - HEADER_BYTES
                 with m.Switch(operation):
-                    with m.Case(Operation.READ_REGISTER), m.If(extra == 0):
+                    with m.Case(Operation.READ_REGISTER), m.If(no_extra):
                         m.next = "READ_REGISTER"
-                    with m.Case(Operation.WRITE_REGISTER), m.If(extra == 4):
+                    with m.Case(Operation.WRITE_REGISTER), m.If(word_extra):
                         m.next = "VALUE"
-                    with m.Case(Operation.READ_MEMORY), m.If(extra == 1):
+                    with m.Case(Operation.READ_MEMORY), m.If(one_extra):
                         m.next = "COUNT"
-                    with m.Case(Operation.WRITE_MEMORY), m.If(extra > 0):
+                    with m.Case(Operation.WRITE_MEMORY), m.If(some_extra):
                         m.next = "WRITE_MEMORY"
-                with m.If(self.length < HEADER_BYTES):
+                with m.If(~no_extra & ~some_extra):
                     m.next = "REFUSE"
-                with m.Elif(repeated & writes):
+                with m.Elif(repeats):
                     m.next = "REPLY"
             with m.State("REFUSE"):
                 m.d.sync += [status.eq(REFUSED), left.eq(0)]
@@ -154,7 +169,7 @@ class Commands(wiring.Component):
             with m.State("VALUE"), m.If(fetched):
                 advance()
                 m.d.sync += value.eq((value >> 8) | (self.byte << 24))
-                with m.If(index == HEADER_BYTES + 3):
+                with m.If(ends_value):
                     m.next = "WRITE_ADDRESS"
             with m.State("WRITE_ADDRESS"):
                 m.d.comb += [axi.awvalid.eq(1), axi.wvalid.eq(1), axi.bready.eq(1)]
@@ -183,7 +198,7 @@ class Commands(wiring.Component):
                 with m.If(self.memory_done & fetched):
                     advance()
                     m.d.sync += place.eq(place + 1)
-                    with m.If(index + 1 == self.length):
+                    with m.If(ends_frame):
                         m.next = "REPLY"
                     with m.If(self.memory_error):
                         m.next = "REFUSE"
@@ -196,20 +211,23 @@ class Commands(wiring.Component):
                 m.d.comb += [
                     self.o.valid.eq(1),
                     self.o.payload.byte.eq(status),
-                    self.o.payload.last.eq(left == 0),
+                    self.o.payload.last.eq(none_left),
                 ]
                 with m.If(self.o.ready):
                     m.next = "RELEASE"
-                    with m.If(left != 0):
+                    with m.If(~none_left):
                         m.next = "REGISTER_BYTES"
                         with m.If(~is_register):
                             m.next = "FETCH"
             with m.State("REGISTER_BYTES"):
-                m.d.comb += self._offer(value[:8], left == 1)
+                m.d.comb += self._offer(value[:8], one_left)
                 with m.If(self.o.ready):
                     m.d.sync += [value.eq(value >> 8), left.eq(left - 1)]
-                    with m.If(left == 1):
+                    m.next = "NEXT_REGISTER_BYTE"
+                    with m.If(one_left):
                         m.next = "RELEASE"
+            with m.State("NEXT_REGISTER_BYTE"):
+                m.next = "REGISTER_BYTES"
             with m.State("FETCH"):
                 m.d.comb += self.memory_read.eq(1)
                 with m.If(self.memory_done):
@@ -219,11 +237,11 @@ class Commands(wiring.Component):
                     ]
                     m.next = "BYTE"
             with m.State("BYTE"):
-                m.d.comb += self._offer(value[:8], left == 1)
+                m.d.comb += self._offer(value[:8], one_left)
                 with m.If(self.o.ready):
                     m.d.sync += left.eq(left - 1)
                     m.next = "FETCH"
-                    with m.If(left == 1):
+                    with m.If(one_left):
                         m.next = "RELEASE"
             with m.State("RELEASE"):
                 m.d.comb += self.release.eq(1)

@@ -73,26 +73,33 @@ class Deframer(wiring.Component):
         count = Signal(bits_for(self._depth + 1))
         escaped = Signal()
         spoilt = Signal()
-        end = self.byte == END
-        begins_escape = self.byte == ESCAPE
+        # A byte is looked at when it is known what it is.
+        valid, byte = Signal(), Signal(8)
+        marks = (END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE)
+        is_mark = [Signal(name=f"is_{mark:x}") for mark in marks]
+        end, begins_escape, escaped_end, escaped_escape = is_mark
+        m.d.sync += [valid.eq(self.valid), byte.eq(self.byte)]
+        m.d.sync += [
+            found.eq(self.byte == mark) for found, mark in zip(is_mark, marks, strict=True)
+        ]
         plain = Signal(8)
         m.d.comb += [
-            plain.eq(self.byte),
+            plain.eq(byte),
             memory.read_address.eq(self.address),
             self.data.eq(memory.read_data),
             memory.write_address.eq(count),
             memory.write_data.eq(plain),
             crc.data.eq(plain),
         ]
-        with m.If(escaped & (self.byte == ESCAPED_END)):
+        with m.If(escaped & escaped_end):
             m.d.comb += plain.eq(END)
-        with m.If(escaped & (self.byte == ESCAPED_ESCAPE)):
+        with m.If(escaped & escaped_escape):
             m.d.comb += plain.eq(ESCAPE)
-        known = (self.byte == ESCAPED_END) | (self.byte == ESCAPED_ESCAPE)
+        known = escaped_end | escaped_escape
         with m.If(self.ready), m.If(self.release):
             # A frame that began meanwhile has lost its beginning.
             m.d.sync += [self.ready.eq(0), spoilt.eq(1)]
-        with m.Elif(self.valid & end):
+        with m.Elif(valid & end):
             whole = crc.match_detected & ~spoilt & ~escaped & (count > CHECK_BYTES)
             m.d.sync += [
                 self.ready.eq(whole),
@@ -102,9 +109,9 @@ class Deframer(wiring.Component):
                 escaped.eq(0),
             ]
             m.d.comb += crc.start.eq(1)
-        with m.Elif(self.valid & begins_escape):
+        with m.Elif(valid & begins_escape):
             m.d.sync += [escaped.eq(1), spoilt.eq(spoilt | escaped)]
-        with m.Elif(self.valid):
+        with m.Elif(valid):
             m.d.sync += escaped.eq(0)
             with m.If((escaped & ~known) | (count == self._depth)):
                 m.d.sync += spoilt.eq(1)
@@ -133,50 +140,60 @@ class Framer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         crc = _crc(m, "crc")
-        value = Signal(8)
-        valid = Signal()
-        special = Signal()
-        escaping = Signal()
-        taken = Signal()
+        byte, last = Signal(8), Signal()
+        special, checking = Signal(), Signal()
         place = Signal(range(CHECK_BYTES))
-        m.d.comb += [
-            value.eq(self.i.payload.byte),
-            crc.data.eq(self.i.payload.byte),
-            special.eq((value == END) | (value == ESCAPE)),
-        ]
-        with m.FSM() as state:
+        m.d.comb += [crc.data.eq(byte), self.o.payload.eq(END)]
+
+        def onward() -> None:
+            with m.If(checking):
+                m.d.sync += place.eq(place + 1)
+                m.next = "CHECK"
+                with m.If(place == CHECK_BYTES - 1):
+                    m.next = "AFTER"
+            with m.Else():
+                m.next = "BYTE"
+                with m.If(last):
+                    m.next = "CHECK"
+
+        # Each byte is taken, then looked at, then sent whole: first its escape, where it needs one.
+        with m.FSM():
             with m.State("BEFORE"):
-                m.d.comb += valid.eq(self.i.valid)
+                m.d.sync += checking.eq(0)
+                m.d.comb += self.o.valid.eq(self.i.valid)
                 with m.If(self.i.valid & self.o.ready):
                     m.d.comb += crc.start.eq(1)
-                    m.next = "BYTES"
-            with m.State("BYTES"):
-                m.d.comb += [valid.eq(self.i.valid), self.i.ready.eq(taken), crc.valid.eq(taken)]
-                with m.If(taken & self.i.payload.last):
-                    m.next = "CHECK"
+                    m.next = "BYTE"
+            with m.State("BYTE"):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += [byte.eq(self.i.payload.byte), last.eq(self.i.payload.last)]
+                with m.If(self.i.valid):
+                    m.next = "LOOK"
             with m.State("CHECK"):
-                m.d.comb += [valid.eq(1), value.eq(crc.crc.word_select(place, 8))]
-                with m.If(taken):
-                    m.d.sync += place.eq(place + 1)
-                    with m.If(place == CHECK_BYTES - 1):
-                        m.next = "AFTER"
+                m.d.sync += [byte.eq(crc.crc.word_select(place, 8)), checking.eq(1)]
+                m.next = "LOOK"
+            with m.State("LOOK"):
+                m.d.comb += crc.valid.eq(~checking)
+                m.d.sync += special.eq((byte == END) | (byte == ESCAPE))
+                m.next = "SEND"
+            with m.State("SEND"):
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.payload.eq(Mux(special, ESCAPE, byte)),
+                ]
+                with m.If(self.o.ready & special):
+                    m.next = "ESCAPED"
+                with m.Elif(self.o.ready):
+                    onward()
+            with m.State("ESCAPED"):
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.payload.eq(Mux(byte == END, ESCAPED_END, ESCAPED_ESCAPE)),
+                ]
+                with m.If(self.o.ready):
+                    onward()
             with m.State("AFTER"):
-                m.d.comb += valid.eq(1)
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.next = "BEFORE"
-        edges = state.ongoing("BEFORE") | state.ongoing("AFTER")
-        m.d.comb += [
-            self.o.valid.eq(valid),
-            # A byte leaves whole: first its escape, where it needs one.
-            taken.eq(valid & self.o.ready & (escaping | ~special)),
-        ]
-        with m.If(edges):
-            m.d.comb += self.o.payload.eq(END)
-        with m.Elif(escaping):
-            escaped = Mux(value == END, ESCAPED_END, ESCAPED_ESCAPE)
-            m.d.comb += self.o.payload.eq(escaped)
-        with m.Else():
-            m.d.comb += self.o.payload.eq(Mux(special, ESCAPE, value))
-        with m.If(~edges & valid & self.o.ready):
-            m.d.sync += escaping.eq(special & ~escaping)
         return m

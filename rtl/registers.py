@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -65,12 +65,16 @@ class Registers(wiring.Component):
         cycles = Signal(32)
         stalls = Signal(32)
 
-        accept = Signal()
+        # What is asked for is accepted a cycle later, when its address is compared.
+        accept, answer = Signal(), Signal()
+        m.d.sync += [
+            accept.eq(axi.awvalid & axi.wvalid & ~axi.bvalid & ~accept),
+            answer.eq(axi.arvalid & ~axi.rvalid & ~answer),
+        ]
         m.d.comb += [
-            accept.eq(axi.awvalid & axi.wvalid & ~axi.bvalid),
             axi.awready.eq(accept),
             axi.wready.eq(accept),
-            axi.arready.eq(~axi.rvalid),
+            axi.arready.eq(answer),
         ]
         with m.If(axi.bvalid & axi.bready):
             m.d.sync += axi.bvalid.eq(0)
@@ -103,19 +107,21 @@ class Registers(wiring.Component):
         }
         with m.If(accept):
             m.d.sync += axi.bvalid.eq(1)
-            with m.Switch(axi.awaddr):
-                for offset, (allowed, statements) in _words(writes, "writable"):
-                    with m.Case(offset), m.If(allowed):
-                        m.d.sync += statements
+        for offset, (allowed, statements) in _words(writes, "writable"):
+            chosen = Signal(name=f"writes_{offset:x}")
+            m.d.sync += chosen.eq(axi.awaddr == offset)
+            with m.If(accept & chosen & allowed):
+                m.d.sync += statements
 
         with m.If(axi.rvalid & axi.rready):
             m.d.sync += axi.rvalid.eq(0)
-        with m.If(axi.arvalid & axi.arready):
-            m.d.sync += [axi.rvalid.eq(1), axi.rdata.eq(0)]
-            with m.Switch(axi.araddr):
-                for offset, value in _words(reads, "readable"):
-                    with m.Case(offset):
-                        m.d.sync += axi.rdata.eq(value)
+        value = Const(0, 32)
+        for offset, word in _words(reads, "readable"):
+            chosen = Signal(name=f"reads_{offset:x}")
+            m.d.sync += chosen.eq(axi.araddr == offset)
+            value = value | Mux(chosen, word, 0)
+        with m.If(answer):
+            m.d.sync += [axi.rvalid.eq(1), axi.rdata.eq(value)]
         return m
 
     def _begin(self, done, error, cycles, stalls) -> list:

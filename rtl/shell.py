@@ -50,9 +50,10 @@ class Shell(wiring.Component):
         m.domains.start = ClockDomain("start", reset_less=True, local=True)
         m.domains.sync = ClockDomain("sync", local=True)
         waited = Signal(range(self.RESET_CYCLES + 1))
-        started = waited == self.RESET_CYCLES
+        started, reset = waited == self.RESET_CYCLES, Signal(init=1)
         with m.If(~started):
             m.d.start += waited.eq(waited + 1)
+        m.d.start += reset.eq(~started)
         clock = self.clk
         if self._differential:
             clock = Signal()
@@ -60,7 +61,7 @@ class Shell(wiring.Component):
         m.d.comb += [
             ClockSignal("start").eq(clock),
             ClockSignal().eq(clock),
-            ResetSignal().eq(~started),
+            ResetSignal().eq(reset),
         ]
 
         m.submodules.receiver = receiver = Receiver(self._divisor)

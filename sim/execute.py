@@ -41,10 +41,10 @@ def regions(schedule: Schedule) -> tuple[int, ...]:
     return tuple(bases)
 
 
-def memory_bytes(schedule: Schedule) -> int:
-    """Off-chip memory that a run needs, a power of two."""
+def memory_bytes(schedule: Schedule, *, least: int = 1 << 16) -> int:
+    """Off-chip memory that a run needs, a power of two, at least ``least``."""
     last = regions(schedule)[-1] + max(1, schedule.region_bytes[-1])
-    return 1 << max(16, (last - 1).bit_length())
+    return max(least, 1 << (last - 1).bit_length())
 
 
 def _bounds(schedule: Schedule) -> int:
