@@ -168,10 +168,10 @@ class Accelerator(wiring.Component):
         stalled = Cat(path.core.i.valid & ~path.core.valid for path in paths).any()
         m.d.comb += [
             registers.finished.eq(finished),
-            registers.stalled.eq(stalled),
             registers.failed.eq(failed),
             send.regions.eq(registers.regions),
         ]
+        m.d.sync += registers.stalled.eq(stalled)  # counted a cycle later
         wiring.connect(m, wiring.flipped(self.s_axil), registers.axi)
         self._connect_memory(m, fetches, send)
         for index, path in enumerate(paths):

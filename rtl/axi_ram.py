@@ -68,7 +68,7 @@ class AxiRam(wiring.Component):
         axi, size = self.axi, self._bytes
         shift = (size - 1).bit_length()
         bits = (self._words - 1).bit_length()
-        attributes: dict = {"no_rw_check": 1, "ram_style": "block"}
+        attributes: dict = {"no_rw_check": 1, "ram_style": "block", "blank": 1}
         m.submodules.memory = ram = memory.Memory(
             shape=unsigned(8 * size), depth=self._words, init=[], attrs=attributes
         )

@@ -83,7 +83,7 @@ class Buffer(wiring.Component):
             m.d.sync += mask[i].eq(self.write_enable & begun & (i < self.write_end))
         odd_write = write_late[0]
 
-        attributes: dict = {"no_rw_check": 1, "ram_style": "block"}
+        attributes: dict = {"no_rw_check": 1, "ram_style": "block", "blank": 1}
         # A window that ends behind the last address goes on with the first.
         bits = len(read_index) - 1
         outputs = []

@@ -154,7 +154,7 @@ class Epilogue(wiring.Component):
         # A group is taken when its word's tokens are there and no softmax row is being worked on.
         # It leaves the queue when the constants that belong to it have been read.
         waiting = Signal(range(config.results + 1))
-        arrived = Signal()
+        arrived, some = Signal(), Signal()
         m.d.sync += arrived.eq(self.result_valid)
         drained = Signal(init=1)
         pending = Signal()
@@ -170,7 +170,7 @@ class Epilogue(wiring.Component):
             for index in range(len(counts.as_value()) // config.token_bits)
         )
         m.d.comb += [
-            take.eq((waiting != 0) & active & ~pending & ~self.hold),
+            take.eq(some & active & ~pending & ~self.hold),
             queue.r_en.eq(delayed(m, take, late, "pops", control=True)),
             self.popped.eq(take),
             scatter.step.eq(take),
@@ -178,6 +178,7 @@ class Epilogue(wiring.Component):
             self.i.ready.eq(leaving & drained & ~pending),
         ]
         m.d.sync += waiting.eq(waiting + arrived - take)
+        m.d.sync += some.eq(arrived | Mux(take, waiting > 1, some))
         with m.If(take & scatter.last):
             m.d.sync += [leaving.eq(1), active.eq(0)]
         with m.Elif(self.i.ready):

@@ -5,6 +5,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .compare import less
 from .config import Config, bits_for
 from .counted import counted
 from .delay import delayed
@@ -180,11 +181,11 @@ class Gather(wiring.Component):
         # goes what is claimed now. They are the word's own from its second cycle on.
         progress = Signal(config.token_bits)
         m.d.comb += progress.eq(Choice([*self.stored, self.fetched])[w.producer])
-        started = self.stored[self._core] >= w.start
+        started = ~less(self.stored[self._core], w.start)
         claims = issues & head.opens & ~head.skip
-        fits = Mux(claims, self.room >= needed << 1, self.room >= needed)
+        fits = ~Mux(claims, less(self.room, needed << 1), less(self.room, needed))
         may = [
-            one.skip | ((~one.inside | (progress >= one.need)) & (~one.opens | fits))
+            one.skip | ((~one.inside | ~less(progress, one.need)) & (~one.opens | fits))
             for one in (ahead, head)
         ]
         settled, allowed = Signal(name="settled"), Signal(name="allowed")

@@ -6,6 +6,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .compare import less
 from .config import Config
 from .delay import delayed
 from .product import Product, multiplied
@@ -195,7 +196,7 @@ class Lane(wiring.Component):
         )
         narrowed = self._register(m, narrow.as_signed(), f"{name}_narrowed", signed(NARROW))
         placed = self._register(m, narrowed + zero, f"{name}_placed")
-        clamped = Mux(placed < low, low, Mux(placed > high, high, placed))
+        clamped = Mux(less(placed, low), low, Mux(less(high, placed), high, placed))
         return self._register(m, clamped, f"{name}_clamped", signed(8))
 
     def _raised(self, m: Module, doubled, right, fraction: int, away, name: str, shape=None):

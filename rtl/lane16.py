@@ -4,6 +4,8 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .compare import less
+
 __all__ = ["Lane16", "parameters_layout"]
 
 REQUANTISE = 6
@@ -102,7 +104,7 @@ class Lane16(wiring.Component):
         return register
 
     def _clamped(self, m: Module, x, low, high, name: str) -> Signal:
-        clamped = Mux(x < low, low, Mux(x > high, high, x))
+        clamped = Mux(less(x, low), low, Mux(less(high, x), high, x))
         return self._register(m, clamped, f"{name}_clamped", signed(16))
 
     def _rounded(self, m: Module, x, shift, name: str) -> Signal:

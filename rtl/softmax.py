@@ -5,6 +5,7 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .compare import less
 from .config import Config, bits_for
 from .delay import delayed
 from .group import group_layout
@@ -108,7 +109,7 @@ class Softmax(wiring.Component):
             if level:
                 pairs = zip(largest_of[::2], largest_of[1::2], strict=False)
                 odd = largest_of[len(largest_of) // 2 * 2 :]
-                largest_of = [Mux(x > y, x, y) for x, y in pairs] + odd
+                largest_of = [Mux(less(y, x), x, y) for x, y in pairs] + odd
             registers = [
                 Signal(signed(8), name=f"largest_{level}_{i}") for i in range(len(largest_of))
             ]
@@ -116,7 +117,7 @@ class Softmax(wiring.Component):
             largest_of = registers
         found = delayed(m, Cat(self.i.valid, ends_row), self._levels(config), "found", control=True)
         best = largest_of[0]
-        with m.If(found[0] & (best > largest)):
+        with m.If(found[0] & less(largest, best)):
             m.d.sync += largest.eq(best)
         m.d.comb += [
             row.write_enable.eq(self.i.valid),

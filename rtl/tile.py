@@ -4,6 +4,7 @@ from amaranth import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signa
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .compare import less
 from .config import Config, numbered
 from .delay import delayed
 from .pair import Pair
@@ -31,7 +32,7 @@ class Tile(wiring.Component):
     Members
     -------
     valid, first, last, maximum : control of this cycle's operands; ``maximum`` takes the larger of
-        accumulator and dot product in place of their sum
+        accumulator and dot product in place of their sum, where each is one activation
     a, b : ``depth`` activations, or as many for each lane where the machine has patterns;
         ``lanes * depth`` weights, element 0 lowest
     valid_o, first_o, last_o, maximum_o, a_o, b_o : the same, a cycle later
@@ -155,7 +156,8 @@ class Tile(wiring.Component):
             # Where sums share their way with maxima, they begin at 0 because the last one ended.
             plain = (accumulator if config.maximum else Mux(first, 0, accumulator)) + dot
             if config.maximum:
-                better = first | (dot > accumulator)
+                ours, best = (x[: config.element_bits].as_signed() for x in (dot, accumulator))
+                better = first | less(best, ours)
                 plain = Mux(maximum, Mux(better, dot, accumulator), plain)
             m.d.comb += value.eq(plain)
             with m.If(valid):

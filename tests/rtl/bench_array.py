@@ -60,6 +60,10 @@ async def passes(dut):
     patches = numbers.integers(-128, 128, (sizes.rows, sizes.patch_words, sizes.depth))
     weights = numbers.integers(-half, half, (sizes.weight_words, sizes.cols, sizes.depth))
     patches[:, 0], weights[0] = -128, -half
+    # The upper half of the weights choose one activation each, for maxima.
+    choose = sizes.weight_words // 2
+    chosen = numbers.integers(0, sizes.depth, (sizes.weight_words - choose, sizes.cols))
+    weights[choose:] = np.eye(sizes.depth, dtype=weights.dtype)[chosen]
     await fill(dut, sizes, patches, weights)
 
     steps: list[dict[str, int] | None] = []
@@ -73,7 +77,8 @@ async def passes(dut):
         maximum = option("maximum") * g.randint(0, 1)
         sums = np.zeros((sizes.rows, sizes.cols), dtype=np.int64)
         for word in range(words):
-            patch, weight = g.randrange(sizes.patch_words), g.randrange(sizes.weight_words)
+            patch = g.randrange(sizes.patch_words)
+            weight = g.randrange(choose if maximum else 0, sizes.weight_words)
             while g.random() < 0.3:
                 steps.append(None)
             # The drain reads a pass's results before the next pass's last step overtakes them.
