@@ -203,7 +203,7 @@ class _Allocator:
     def _drop_dead(self, now: int) -> None:
         for name in list(self.here):
             stay = self.stays[self.here[name]]
-            if not any(u >= now for u in self.uses[name]):
+            if not self.uses[name] or self.uses[name][-1] < now:
                 stay.last = max([u for u in self.uses[name] if u < now], default=stay.first)
                 del self.here[name]
 

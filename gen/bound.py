@@ -15,9 +15,9 @@ import numpy as np
 
 from .geometry import candidates
 from .graph import Conv, ConvTranspose, Dot, Graph, MatMul, Multiply, Task
-from .lower import lower
+from .lower import Lowered, lower
 from .operation import Geometry
-from .partition import Costs, edges, partition
+from .partition import Costs, Streams, edges, partition
 from .placement import groups_of
 from .target import Target
 from .traffic import MEMORY_LATENCY
@@ -98,6 +98,8 @@ def _strips(words: Sequence[int], outputs: int, cols: int) -> int:
     where pixels need another number of words.
     """
     runs = [(count, sum(1 for _ in same) * outputs) for count, same in groupby(words)]
+    if len(runs) == 1:
+        return runs[0][0] * -(-runs[0][1] // cols)
     ends = list(accumulate(size for _, size in runs))
     least = {0: 0}
     open_ends = [0]
@@ -150,7 +152,8 @@ def sequential_bound(graph: Graph, target: Target) -> int:
 def dataflow_bound(graph: Graph, target: Target) -> int:
     """The fewest cycles that any machine with a core for each group of tasks could take, once the
     first operand is there: each on the best array of its share of the multipliers, and none waits
-    longer than for the rows that it reads."""
+    longer than for the rows that it reads, or, of products whose weights are streamed, for the
+    band of rows for which these come once."""
     _, geometry = candidates(graph, target, 1)[0]
     lowered = lower(graph, geometry, rows=True)
     groups = tuple(groups_of(lowered))
@@ -158,14 +161,48 @@ def dataflow_bound(graph: Graph, target: Target) -> int:
     fewest = [_fewest(graph, group, most) for group in groups]
     # A core of a number between two shares is counted as the smaller one and as quick as the most
     # of them, so that the bound holds for all numbers.
-    steps = (*range(1, 33), *range(34, 65, 2), *range(68, 1 + most, 4))
+    steps = (*range(1, 129), *range(132, 1 + most, 4))
     shares = [*(n for n in steps if n <= most), most + 1]
     ideal = {
         Geometry(1, n, 1, 1): tuple(own[following - 1] for own in fewest)
         for n, following in pairwise(shares)
     }
-    found = partition(Costs(groups, ideal, edges(lowered, groups)), most, len(groups), apart=True)
+    follows, streams = edges(lowered, groups), _streams(graph, target, lowered, groups)
+    table = Costs(groups, ideal, follows, streams=streams)
+    found = partition(table, most, len(groups), apart=True)
     return MEMORY_LATENCY + found.bound if found is not None else 0
+
+
+def _streams(
+    graph: Graph, target: Target, lowered: Lowered, groups: Sequence[tuple[str, ...]]
+) -> Streams | None:
+    """The weights of each group, and which products follow each other, if not all can stay."""
+    tasks = {task.name: task for task in graph.tasks}
+    products = [[t for t in map(tasks.__getitem__, own) if isinstance(t, MatMul)] for own in groups]
+    weights = [sum(task.weights.size for task in own) * graph.element_bytes for own in products]
+    if sum(weights) <= target.onchip_bytes:
+        return None
+    beat = target.offchip_bytes_per_cycle
+    whole: list[tuple[int, int, int]] = []
+    # Of each storage the products whose rows must be complete before its own are.
+    before: dict[str, set[int]] = {}
+    for op in lowered.operations:
+        own = next(g for g, names in enumerate(groups) if op.tasks[0] in names)
+        firsts = before.get(op.window.storage, set()) - {own}
+        if len(products[own]) == 1:
+            whole += ((first, own, -(-op.outputs // target.multipliers)) for first in firsts)
+        second = before.get(op.residual.place.storage, set()) if op.residual else set()
+        before[op.sink.storage] = second | ({own} if len(products[own]) == 1 else set())
+    pixels = [
+        max((int(np.prod(graph.tensors[task.output].shape[:-1])) for task in own), default=0)
+        for own in products
+    ]
+    return Streams(
+        beats=tuple(size // beat for size in weights),
+        most=tuple(pixels),
+        kept=-(-target.onchip_bytes // beat),
+        whole=tuple(whole),
+    )
 
 
 def _fewest(graph: Graph, group: Sequence[str], most: int) -> list[int]:

@@ -1,7 +1,8 @@
 """Proof that a schedule keeps what the hardware relies on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -116,6 +117,18 @@ class _Progress:
         self.stored[phase.core] = phase.stored
         self.gathered[phase.core] += 1
 
+    def second(self, phase: Phase) -> int:
+        """The count at which the second operand of a phase is there, which no fetch brings."""
+        op, geometry = phase.operation, self.schedule.geometry(phase)
+        assert op.residual is not None
+        assert phase.residual is not None
+        groups = group_starts(replace(op, sink=op.residual.place), geometry)
+        starts, counts = (geometry.element_bytes * n for n in groups)
+        last = starts + counts - 1
+        steps = range(0, int(counts.max()) + self.size, self.size)
+        beats = [np.minimum(starts + at, last) // self.size for at in steps]
+        return int(self.latest[phase.residual][np.concatenate(beats)].max(initial=0))
+
     def needed(self, life: int, low: int, high: int) -> int:
         """The count at which bytes from ``low`` to before ``high`` are there."""
         if not self.schedule.lifetimes[life].fetched:
@@ -193,11 +206,14 @@ def _adds(schedule: Schedule, phase: Phase, progress: _Progress) -> None:
         return
     other = schedule.lifetimes[phase.residual]
     low, high = operand_bytes(phase.operation, schedule.geometry(phase))[1]
-    waited = phase.epilogue.fetched[TENSORS]
-    if not other.fetched:
+    if other.fetched:
+        waited = phase.epilogue.fetched[TENSORS]
+        needed = progress.needed(phase.residual, low, high)
+    else:
         waited = phase.epilogue.stored[_writer(schedule, phase.residual)]
+        needed = progress.second(phase)
     absent = other.ring is not None and not progress.there(phase.residual, high)
-    if absent or waited < progress.needed(phase.residual, low, high):
+    if absent or waited < needed:
         _fail(phase, "epilogue", f"adds '{other.storage}' before it is there")
 
 
@@ -294,6 +310,9 @@ def _overwrites(schedule: Schedule) -> None:
     """What lay where something is written has left, has landed, and is read by nobody any more;
     and nothing that is written waits for what must wait for it."""
     uses = _used(schedule)
+    of_life = [_Uses([u for u in uses if u.life == n], schedule)
+               for n in range(len(schedule.lifetimes))]  # fmt: skip
+    landings = _landings(schedule)
     for write in _writes(schedule, uses):
         life = schedule.lifetimes[write.life]
         gone = {
@@ -303,32 +322,60 @@ def _overwrites(schedule: Schedule) -> None:
         }
         if life.ring is not None and life.extent > life.size and write.end > life.ring.size:
             gone[write.life] = write.end - life.ring.size
-        for use in uses:
-            own = use.life == write.life
-            if use.life not in gone or use.low >= gone[use.life]:
-                continue
-            if own and use.gathered is None and schedule.phases[use.phase].sink == use.life:
-                continue
-            reached = write.stored if use.gathered is None else write.gathered
-            count = use.stored if use.gathered is None else use.gathered
-            waits = use.core == write.core or reached[use.core] >= count
-            if use.phase >= write.now or not waits:
-                user = schedule.phases[use.phase].operation.name
+        for other, end in gone.items():
+            phase = of_life[other].in_the_way(write, end)
+            if phase is not None:
+                user = schedule.phases[phase].operation.name
                 _fail(write.phase, write.unit, f"overwrites what '{user}' still uses")
         if gone:
-            _leaves(schedule, write, gone)
+            _leaves(schedule, write, gone, landings)
         _reachable(schedule, write, uses)
 
 
-def _leaves(schedule: Schedule, write: _Write, gone: Mapping[int, int]) -> None:
+class _Uses:
+    """The uses of a lifetime."""
+
+    def __init__(self, uses: Sequence[_Use], schedule: Schedule):
+        self.phase = np.array([use.phase for use in uses], dtype=np.int64)
+        self.low = np.array([use.low for use in uses], dtype=np.int64)
+        self.core = np.array([use.core for use in uses], dtype=np.int64)
+        self.gathers = np.array([use.gathered is not None for use in uses], dtype=bool)
+        self.count = np.array([use.gathered or use.stored for use in uses], dtype=np.int64)
+        sinks = (schedule.phases[use.phase].sink == use.life for use in uses)
+        self.writes = np.fromiter(sinks, dtype=bool, count=len(uses)) & ~self.gathers
+        self.life = uses[0].life if uses else None
+
+    def in_the_way(self, write: _Write, end: int) -> int | None:
+        """The first phase that uses bytes before ``end`` and for which ``write`` does not wait."""
+        tokens = np.where(
+            self.gathers, np.array(write.gathered)[self.core], np.array(write.stored)[self.core]
+        )
+        waits = (self.core == (-1 if write.core is None else write.core)) | (tokens >= self.count)
+        wrong = (self.low < end) & ((self.phase >= write.now) | ~waits)
+        if self.life == write.life:
+            wrong &= ~self.writes
+        return int(self.phase[wrong][0]) if wrong.any() else None
+
+
+def _landings(schedule: Schedule) -> list[tuple[FetchPlan, int]]:
+    """Transfers to buffers, and the beats that have come when each is over."""
+    beats = accumulate(fetch.beats for fetch in schedule.fetches[TENSORS])
+    pairs = zip(schedule.fetches[TENSORS], beats, strict=True)
+    return [(fetch, after) for fetch, after in pairs if fetch.target == TENSOR]
+
+
+def _leaves(
+    schedule: Schedule,
+    write: _Write,
+    gone: Mapping[int, int],
+    landings: Sequence[tuple[FetchPlan, int]],
+) -> None:
     """What is overwritten has left, if it must, and what was on its way has landed."""
     for number, send in enumerate(schedule.sends, start=1):
         if send.first < gone.get(send.life, 0) and write.sent < number:
             _fail(write.phase, write.unit, f"overwrites '{send.name}' before it has left")
-    beats = 0
-    for fetch in schedule.fetches[TENSORS]:
-        beats += fetch.beats
-        landing = fetch.target == TENSOR and fetch.first < gone.get(fetch.life, 0)
+    for fetch, beats in landings:
+        landing = fetch.first < gone.get(fetch.life, 0)
         if landing and write.fetched is not None and write.fetched < beats:
             _fail(write.phase, write.unit, f"overwrites '{fetch.name}' before it has landed")
 

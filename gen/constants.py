@@ -234,31 +234,43 @@ def constants(
     weight_beats = -(-bits * geometry.cols * geometry.depth // (8 * axi_bytes))
     bias_beats = -(-32 * geometry.lanes // (8 * axi_bytes))
     flowing, stream, steps = [], 0, []
+    # Of streamed biases and weights, which bands of an operation share, where they lie.
+    shared: dict[tuple[int, ...], tuple[int, int]] = {}
+    offsets: dict[tuple, int] = {}
+    looked_up: dict[int, int] = {}
     for op in operations:
         flows = streamed and op.weights is not None and op.product is None
         bias = _bias_words(op, geometry.lanes)
-        places["bo"].append(stream)
         if flows:
-            places["b"].append(len(biases.words))
-            biases.words += [0] * len(bias)
-            stream += len(bias) * bias_beats * axi_bytes
+            new = tuple(bias) not in shared
+            place, offset = shared.setdefault(tuple(bias), (len(biases.words), stream))
+            if new:
+                biases.words += [0] * len(bias)
+                stream += len(bias) * bias_beats * axi_bytes
         else:
-            places["b"].append(biases.place(bias))
-        places["wo"].append(stream)
-        if flows:
+            place, offset = biases.place(bias), stream
+        places["b"].append(place)
+        places["bo"].append(offset)
+        if flows and op.weights is not None:
+            words = weight_words_of(op, geometry)
+            same_weights = (op.tasks, op.factor, op.weights.ctypes.data, words)
+            new = same_weights not in offsets
             places["w"].append(0)
-            flowing.append((op, places["bo"][-1], stream))
-            if op.factor is None:
-                stream += weight_words_of(op, geometry) * weight_beats * axi_bytes
-        elif op.product is not None:
-            places["w"].append(0)
+            places["wo"].append(offsets.setdefault(same_weights, stream))
+            flowing.append((op, offset, places["wo"][-1]))
+            if new and op.factor is None:
+                stream += words * weight_beats * axi_bytes
         else:
-            places["w"].append(weights.place(_weight_words(op, geometry)))
+            place = 0 if op.product is not None else weights.place(_weight_words(op, geometry))
+            places["w"].append(place)
+            places["wo"].append(stream)
         scale = _scale_words(op, geometry.lanes) if geometry.element_bytes == 1 else []
         places["s"].append(scales.place(scale))
         steps.append(not _uniform(op))
-        table = _table_words(op.table, geometry)
-        places["t"].append(tables.place(table) // 256 if table else 0)
+        if id(op.table) not in looked_up:
+            table = _table_words(op.table, geometry)
+            looked_up[id(op.table)] = tables.place(table) // 256 if table else 0
+        places["t"].append(looked_up[id(op.table)])
         exponent = [] if op.softmax is None else [int(v) for v in op.softmax[1]]
         places["e"].append(exponents.place(exponent) // 256 if exponent else 0)
     return Constants(

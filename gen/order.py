@@ -12,8 +12,10 @@ __all__ = [
     "groups_per_pixel",
     "operand_bytes",
     "pixel_offsets",
+    "second_words",
     "written",
     "written_bytes",
+    "written_words",
 ]
 
 
@@ -86,11 +88,27 @@ def written(
 ) -> int:
     """Marks in ``latest`` (one entry per word of the sink's storage) the groups written when each
     word is complete, ``before`` having been written earlier; returns the new total."""
+    first, last = written_words(op, geometry, word_bytes)
+    serial = before + 1 + np.arange(len(first), dtype=np.int64)
+    np.maximum.at(latest, first, serial)
+    np.maximum.at(latest, last, serial)
+    return before + len(first)
+
+
+def written_words(
+    op: Operation, geometry: Geometry, word_bytes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last word of the sink's storage in which each group lies, in order; no
+    group is longer than a word."""
     starts, counts = (n * geometry.element_bytes for n in group_starts(op, geometry))
-    serial = before + 1 + np.arange(len(starts), dtype=np.int64)
-    np.maximum.at(latest, starts // word_bytes, serial)
-    np.maximum.at(latest, (starts + counts - 1) // word_bytes, serial)
-    return before + len(starts)
+    return starts // word_bytes, (starts + counts - 1) // word_bytes
+
+
+def second_words(op: Operation, geometry: Geometry, word_bytes: int) -> np.ndarray:
+    """The words of the second operand's storage that are read."""
+    assert op.residual is not None
+    second = replace(op, sink=op.residual.place)
+    return np.unique(np.concatenate(written_words(second, geometry, word_bytes)))
 
 
 def written_bytes(op: Operation, geometry: Geometry) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from .placement import Placement, groups_of
 from .rows import output_rows
 from .target import Target
 
-__all__ = ["Costs", "Partition", "costs", "edges", "partition"]
+__all__ = ["Costs", "Partition", "Streams", "costs", "edges", "partition"]
 
 SECONDS = 4.0
 """Deterministic time of the solver for one number of cores, in its own unit."""
@@ -39,17 +39,34 @@ DEPTHS = (1, 2, 3, 4, 6, 8, 9, 12, 16, 32)
 
 
 @dataclass(frozen=True)
+class Streams:
+    """Weights that do not all stay on chip, and so come again for every band of rows.
+
+    ``beats`` are those of each group's weights, ``most`` the rows of its product; both 0 where
+    there is none. ``kept`` beats need not come again. In ``whole`` are groups of which the second
+    reads rows of the first, in so many passes, none of which it can end before rows are complete.
+    """
+
+    beats: tuple[int, ...]
+    most: tuple[int, ...]
+    kept: int
+    whole: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
 class Costs:
     """Of each group of tasks on each geometry the cycles; and what must precede what.
 
     ``lag`` is the share of a producer's cycles after which its consumer may begin, ``tail`` that of
-    the consumer's after the producer has ended. With ``dense``, all tensors lie dense.
+    the consumer's after the producer has ended. With ``dense``, all tensors lie dense. ``streams``
+    say what streamed weights demand, if that is known.
     """
 
     groups: tuple[tuple[str, ...], ...]
     cycles: Mapping[Geometry, tuple[int, ...]]
     edges: tuple[tuple[int, int, float, float], ...]
     dense: bool = True
+    streams: Streams | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +212,39 @@ def _balanced(table: Costs, shapes: Sequence[Geometry], budget: int) -> list[Geo
     return [g for g in fitting(limits[low]) if g is not None]
 
 
+def _flow(
+    model: cp_model.CpModel,
+    streams: Streams,
+    takes: Sequence[cp_model.IntVar],
+    last: cp_model.IntVar,
+) -> None:
+    """Products of whole rows work in bands, for each of which their weights come once.
+
+    Two that follow each other are a flow shop of two machines. Once the first has made bands up to
+    one, the second still has to do that band, but for a pass, and all after it. The mean of that
+    over the bands, each counted as it is high, is least for bands of equal height.
+    """
+    chained = {group for first, second, _ in streams.whole for group in (first, second)}
+    times = [1] * len(streams.beats)
+    for group in chained:
+        most = streams.most[group]
+        times[group] = model.new_int_var(1, most, f"t{group}")
+        exact = [model.new_bool_var(f"t{group}_{n}") for n in range(1, most + 1)]
+        model.add_exactly_one(exact)
+        for n, chosen in enumerate(exact, start=1):
+            model.add(times[group] == n).only_enforce_if(chosen)
+            for first, second, passes in streams.whole:
+                if group in (first, second) and passes > 1:
+                    both = (n + 1) * passes * (takes[first] + takes[second])
+                    model.add(2 * n * passes * last >= both - 2 * takes[second]).only_enforce_if(
+                        chosen
+                    )
+    most = model.new_int_var(1, max(1, *streams.most), "most")
+    model.add_max_equality(most, times)
+    beats = sum(count * own for count, own in zip(times, streams.beats, strict=True))
+    model.add(last >= beats - streams.kept * (most - 1))
+
+
 def partition(
     table: Costs, budget: int, cores: int, *, apart: bool = False, turns: bool = False
 ) -> Partition | None:
@@ -245,6 +295,8 @@ def partition(
     for maker, reader, lag, tail in table.edges:
         model.add(1000 * (starts[reader] - starts[maker]) >= round(1000 * lag) * takes[maker])
         model.add(1000 * (ends[reader] - ends[maker]) >= round(1000 * tail) * takes[reader])
+    if table.streams is not None:
+        _flow(model, table.streams, takes, last)
     if apart:
         for own, wanted in zip(shape, _balanced(table, shapes, budget), strict=True):
             for v, g in zip(own, shapes, strict=True):

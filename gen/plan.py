@@ -1,7 +1,7 @@
 """Planning: operations become a schedule, with addresses, tokens and transfers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
@@ -10,11 +10,11 @@ from rtl.config import CONSTANTS, TENSORS
 
 from .allocate import Allocation, allocate
 from .constants import Constants, constants
-from .cut import into_blocks, stationary
 from .errors import UserError
-from .order import group_count, operand_bytes, written, written_bytes
+from .order import group_count, operand_bytes, second_words, written, written_bytes
 from .prefetch import Prefetch
 from .schedule import CorePlan, EpilogueTokens, GatherTokens, Phase, Schedule
+from .streams import streaming
 from .transfers import Transfers
 from .work import Work
 
@@ -78,16 +78,7 @@ class _Planner:
         self.geometry = [work.sites[core].geometry for core in self.core]
         self.word_bytes, self.axi_bytes = word_bytes, axi_bytes
         self.streamed = streamed
-        self.allocation: Allocation = allocate(
-            self.operations,
-            work.storages,
-            inputs=inputs,
-            outputs=outputs,
-            capacities=room.buffers,
-            align=word_bytes,
-            homes=work.homes(inputs),
-            rings=work.rings,
-        )
+        self.allocation = _allocated(work, inputs, outputs, room, word_bytes)
         self.lives = self.allocation.lifetimes
         own = [[i for i, c in enumerate(self.core) if c == core] for core in range(len(self.sites))]
         self.place_in_core = {i: at for indices in own for at, i in enumerate(indices)}
@@ -141,8 +132,28 @@ class _Planner:
         pairs = [*zip(self.operations, self.geometry, strict=True)]
         self.reads = [operand_bytes(op, g) for op, g in pairs]
         self.writes = [written_bytes(op, g) for op, g in pairs]
+        self.readers = [self._readers(life) for life in range(len(self.lives))]
+        self.makers = [self._makers(life) for life in range(len(self.lives))]
         self.reached = [0] * len(self.lives)
         self.sent_to = [0] * len(self.lives)
+
+    def _readers(self, life: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of those who read a lifetime as what is gathered, and as their second operand: rows of
+        operation, core, first byte, and the core's progress when it is over."""
+        a, both = self.allocation, []
+        for part, lives, reached in ((0, a.sources, self.gathered), (1, a.residuals, self.stored)):
+            users = (i for i in self.users[life] if lives[i] == life)
+            found = [(i, self.core[i], self.reads[i][part][0], reached[i]) for i in users]
+            both.append(np.array(found, dtype=np.int64).reshape(-1, 4))
+        return both[0], both[1]
+
+    def _makers(self, life: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of those who write a lifetime: the operation, the byte before which it and those before
+        it have written, and the first byte that it or one after it writes."""
+        makers = [i for i in self.users[life] if self.allocation.sinks[i] == life]
+        writes = np.array([self.writes[i] for i in makers], dtype=np.int64).reshape(-1, 2)
+        first = np.minimum.accumulate(writes[::-1, 0])[::-1]
+        return np.array(makers, dtype=np.int64), np.maximum.accumulate(writes[:, 1]), first
 
     def _producer(self, life: int) -> int:
         """The core that writes a lifetime."""
@@ -183,22 +194,20 @@ class _Planner:
         ring = self.lives[life].ring
         assert ring is not None
         gone = end - ring.size if ring.size < self.storages[self.lives[life].storage] else 0
-        gathered, stored = [], []
-        for i in self.users[life] if gone > 0 else ():
-            source, second = self.reads[i]
-            for reads, used, reached, counts in (
-                (source, self.allocation.sources[i], self.gathered, gathered),
-                (second, self.allocation.residuals[i], self.stored, stored),
-            ):
-                if used == life and reads[0] < gone:
-                    if i >= now:
-                        raise UserError(
-                            f"task '{self.operations[i].tasks[0]}' needs rows of "
-                            f"'{self.lives[life].storage}' for which {ring.size} bytes are too few"
-                        )
-                    counts.append((self.core[i], reached[i]))
+        counts = []
+        for readers in self.readers[life]:
+            hit = readers[readers[:, 2] < gone]
+            late = hit[hit[:, 0] >= now, 0]
+            if len(late):
+                raise UserError(
+                    f"task '{self.operations[late[0]].tasks[0]}' needs rows of "
+                    f"'{self.lives[life].storage}' for which {ring.size} bytes are too few"
+                )
+            last = np.zeros(len(self.sites), dtype=np.int64)
+            np.maximum.at(last, hit[:, 1], hit[:, 3])
+            counts.append(tuple(last.tolist()))
         sent = self.transfers.left_by(life, gone) if gone > 0 else 0
-        return self._counts(gathered), self._counts(stored), sent
+        return counts[0], counts[1], sent
 
     def _fetch_lifetime(self, life: int) -> None:
         gathered, stored, sent = self._vacated(life)
@@ -233,10 +242,12 @@ class _Planner:
     def _send_rows(self, i: int, life: int) -> None:
         """Takes the rows of a ring off chip that operation ``i`` completes, as far as they fill
         beats."""
-        size, sinks = self.storages[self.lives[life].storage], self.allocation.sinks
-        makers = [n for n in self.users[life] if sinks[n] == life]
-        end = max(self.writes[n][1] for n in makers if n <= i)
-        end = min([end, *(self.writes[n][0] for n in makers if n > i)])
+        size = self.storages[self.lives[life].storage]
+        makers, until, first = self.makers[life]
+        after = int(np.searchsorted(makers, i, side="right"))
+        end = int(until[after - 1])
+        if after < len(makers):
+            end = min(end, int(first[after]))
         end = size if end >= size else end // self.axi_bytes * self.axi_bytes
         if end > self.sent_to[life]:
             self.transfers.send(
@@ -280,9 +291,8 @@ class _Planner:
         latest = self.transfers.latest
         residual = a.residuals[i]
         if residual is not None:
-            low, high = self.reads[i][1]
-            words = latest[residual][low // self.word_bytes : -(-high // self.word_bytes)]
-            needed = int(words.max())
+            words = second_words(self.operations[i], self.geometry[i], self.word_bytes)
+            needed = int(latest[residual][words].max())
             if self.lives[residual].fetched:
                 tensors = needed
             else:
@@ -300,7 +310,7 @@ class _Planner:
     def _spill_finished(self, i: int) -> None:
         """What nobody on chip uses any more leaves, if it comes back."""
         for life, stay in enumerate(self.lives):
-            idle = max(self.users[life], default=stay.first) < i
+            idle = (self.users[life][-1] if self.users[life] else stay.first) < i
             if stay.spilled and idle and not self.transfers.sent(life):
                 self._send(life, 1)
 
@@ -395,6 +405,22 @@ def _even(size: int, unit: int) -> int:
     return max(1, -(-size // unit)) * unit
 
 
+def _allocated(
+    work: Work, inputs: Sequence[str], outputs: Sequence[str], room: Room, word_bytes: int
+) -> Allocation:
+    """Where the storages of ``work`` lie within ``room``."""
+    return allocate(
+        [op for op, _ in work.operations],
+        work.storages,
+        inputs=inputs,
+        outputs=outputs,
+        capacities=room.buffers,
+        align=word_bytes,
+        homes=work.homes(inputs),
+        rings=work.rings,
+    )
+
+
 def plan(
     name: str,
     work: Work,
@@ -421,19 +447,9 @@ def plan(
     if factors and not streamed:
         raise UserError(f"task '{factors[0].tasks[0]}' takes its weights from off chip")
     if streamed:
-        work = replace(
-            work,
-            operations=tuple(
-                (part, core)
-                for op, core in work.operations
-                for part in into_blocks(
-                    stationary(op, work.sites[core].geometry),
-                    work.sites[core].geometry,
-                    room.weight_words[core]
-                    - len({other.unit for other in work.of(core) if other.weights is None}),
-                )
-            ),
-        )
+        # Parts of what does not fit as a whole would not fit either, and that is known sooner.
+        _allocated(work, inputs, outputs, room, word_bytes)
+        work = streaming(work, room.weight_words, word_bytes, axi_bytes)
     return _Planner(
         name, work, inputs, outputs, word_bytes, axi_bytes, room, streamed, channels
     ).run()

@@ -47,6 +47,8 @@ class Prefetch:
         self.core, self.cores, self.geometry = core, cores, geometry
         self.constants, self.stream, self.transfers = constants, stream, transfers
         self.ring = _Ring(constants.resident_words, words)
+        # By their first word, the beats after which biases are there.
+        self.biases: dict[int, int] = {}
 
     def place(self, op: Operation, at: int, passed: int, *, streamed: bool) -> Placing:
         """Of the core's operation number ``at``, after which it has done ``passed`` passes over
@@ -54,10 +56,12 @@ class Prefetch:
         c, g = self.constants, self.geometry
         if op.weights is None or op.product is not None or not streamed:
             return Placing(c.weight[at], op.passes(g))
-        beats = -(-len(op.bias) // g.lanes) * c.bias_beats
-        self._fetch(op, self.stream + c.bias_offset[at], beats, BIASES, c.bias[at], 0)
         fetched = self.transfers.fetched
-        bias = fetched[CONSTANTS]
+        if c.bias[at] not in self.biases:
+            beats = -(-len(op.bias) // g.lanes) * c.bias_beats
+            self._fetch(op, self.stream + c.bias_offset[at], beats, BIASES, c.bias[at], 0)
+            self.biases[c.bias[at]] = fetched[CONSTANTS]
+        bias = self.biases[c.bias[at]]
         passes, words, tiles = op.passes(g), op.words(g), op.tiles(g)
         per_pass = words * c.weight_beats
         single = tiles == 1 or op.stationary
@@ -66,9 +70,11 @@ class Prefetch:
         first = self.ring.reserve(around * words)
         need = fetched[CONSTANTS] + (per_pass if single else passes * per_pass)
         base = self.stream + c.weight_offset[at] if op.factor is None else self._factor(op)
-        for n in range(passes if single else 1):
-            size = words if single else passes * words
-            last = before + (n + 1) * tiles if single else passed
+        # One transfer for all passes where they fit, as beside other cores they mostly do.
+        alone = not single or (self.cores > 1 and around == passes)
+        for n in range(1 if alone else passes):
+            size = passes * words if alone else words
+            last = passed if alone else before + (n + 1) * tiles
             address, over = self.ring.block(first, n % around, size, last)
             offset = base + n * per_pass * c.axi_bytes
             self._fetch(op, offset, size * c.weight_beats, WEIGHTS, address, over)

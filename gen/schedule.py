@@ -186,14 +186,16 @@ class Schedule:
         for phase in self.phases_of(core):
             segments = phase.operation.window.segments
             own = segments.patterns if segments else ()
-            if _place(found, own) is None:
+            if own and _place(found, own) is None:
                 found += own
         return tuple(found)
 
     def pattern(self, phase: Phase) -> int:
         """The first of the phase's patterns among its core's, 0 if it has none."""
         segments = phase.operation.window.segments
-        return _place(self.patterns(phase.core), segments.patterns if segments else ()) or 0
+        if segments is None:
+            return 0
+        return _place(self.patterns(phase.core), segments.patterns) or 0
 
     def accumulator_bits(self, core: int) -> int:
         """32, or what a core's largest sum of 16-bit activations takes."""

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rtl.config import CONSTANTS
+from rtl.fetch import WEIGHTS
+
 from .bands import Section, Turns, bandable
 from .rows import output_rows
 from .schedule import Schedule
@@ -167,13 +170,27 @@ def turns(
 
                 bands, schedule = _fewest(made, most)
                 while schedule is not None:
+                    if schedule.streamed:
+                        # Of bands for which weights come again, fewer only wait longer.
+                        found.clear()
                     found.setdefault(way.turns(bands, ahead), schedule)
                     # Cores that wait for each other's first band rather have more of them.
                     bands *= 2
-                    schedule = made(bands) if several and bands <= most else None
+                    more = several and bands <= most and _passes(schedule)
+                    schedule = made(bands) if more else None
             yield from found.items()
             if found:
                 break
+
+
+def _passes(schedule: Schedule) -> bool:
+    """Whether the channel could bring streamed weights twice as often while the cores work."""
+    busy = [0] * len(schedule.cores)
+    for phase in schedule.phases:
+        op, geometry = phase.operation, schedule.geometry(phase)
+        busy[phase.core] += op.passes(geometry) * op.tiles(geometry) * op.words(geometry)
+    beats = sum(fetch.beats for fetch in schedule.fetches[CONSTANTS] if fetch.target == WEIGHTS)
+    return 2 * beats <= max(busy)
 
 
 def _fewest(made: Callable[[int], Schedule | None], most: int) -> tuple[int, Schedule | None]:

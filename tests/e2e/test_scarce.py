@@ -51,3 +51,17 @@ def test_cnn_in_64_kilobytes_is_as_predicted_and_quickest_in_turns(policy):
     assert run.cycles <= FULL[policy]
     spilt = design.schedule.region_bytes[SPILLS] > 0
     assert abs(run.cycles - design.prediction.cycles) <= (run.cycles // 100 if spilt else 0)
+
+
+def test_small_gating_streams_to_three_cores_at_once_bit_exact_and_as_predicted():
+    kernel = KERNELS["gating"](scale="small", seed=1)
+    target = Target(multipliers=12, offchip_bytes_per_cycle=8, onchip_bytes=16 << 10)
+    design = compile(kernel.graph, target, policy="dataflow")
+    simulation = design.simulate(kernel.inputs, seeds=SEEDS)
+    assert simulation.mismatches == 0
+    expected = golden.run(kernel.graph, kernel.inputs)
+    for run in simulation.runs:
+        for name in kernel.graph.outputs:
+            np.testing.assert_array_equal(run.outputs[name], expected[name])
+    assert simulation.runs[0].cycles == design.prediction.cycles <= 62_000
+    assert design.schedule.onchip_bytes <= 16 << 10
