@@ -225,11 +225,11 @@ def _flow(
     over the bands, each counted as it is high, is least for bands of equal height.
     """
     chained = {group for first, second, _ in streams.whole for group in (first, second)}
-    times = [1] * len(streams.beats)
+    times: list[cp_model.IntVar] = [model.new_constant(1) for _ in streams.beats]
     for group in chained:
-        most = streams.most[group]
-        times[group] = model.new_int_var(1, most, f"t{group}")
-        exact = [model.new_bool_var(f"t{group}_{n}") for n in range(1, most + 1)]
+        rows = range(1, streams.most[group] + 1)
+        times[group] = model.new_int_var(1, len(rows), f"t{group}")
+        exact = [model.new_bool_var(f"t{group}_{n}") for n in rows]
         model.add_exactly_one(exact)
         for n, chosen in enumerate(exact, start=1):
             model.add(times[group] == n).only_enforce_if(chosen)
@@ -241,7 +241,7 @@ def _flow(
                     )
     most = model.new_int_var(1, max(1, *streams.most), "most")
     model.add_max_equality(most, times)
-    beats = sum(count * own for count, own in zip(times, streams.beats, strict=True))
+    beats = cp_model.LinearExpr.weighted_sum(times, streams.beats)
     model.add(last >= beats - streams.kept * (most - 1))
 
 
