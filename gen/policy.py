@@ -41,12 +41,15 @@ def placements(
     """
     if part not in PARTS["auto"]:
         raise UserError(f"--policy must be one of {', '.join(POLICIES)}, not '{part}'")
-    # Weights that a core makes lie as one array takes them.
+    # Weights that a core makes lie as its own array takes them, in whole beats.
     alone = next((task.name for task in graph.tasks if isinstance(task, Dot)), None)
     if part == "dataflow" and alone is not None:
+        beat = target.offchip_bytes_per_cycle
         raise UserError(
-            f"--policy dataflow cannot serve task '{alone}', a product of two computed matrices, "
-            "whose tasks one core must do: use sequential or auto"
+            f"--policy dataflow cannot serve task '{alone}', a product of two computed matrices: "
+            f"its core and the one that makes its weights must have equal arrays with weight words "
+            f"of whole beats of {beat} bytes, {max(1, beat // graph.element_bytes)} of "
+            f"{target.multipliers} multipliers each: use sequential or auto"
         )
     if part == "sequential":
         progress("choosing a geometry")

@@ -22,6 +22,7 @@ def test_a_core_for_each_task_is_exact_and_as_predicted():
 def test_a_policy_that_cannot_serve_a_kernel_says_why():
     (row,) = bench(full=False, kernels=["attention"], policies=["dataflow"])
     assert "cannot serve task 'scores'" in row["refused"]
+    assert "whole beats of 64 bytes, 32 of 32 multipliers each" in row["refused"]
     assert "cycles" not in row
 
 
