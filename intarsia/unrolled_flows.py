@@ -15,6 +15,11 @@ __all__ = ["FLOWS", "MODEL", "ROUTED", "Figures", "hosting", "measure", "operand
 
 PART = "LFE5U-85F-6BG381C"
 CLOCK_MHZ = 250.0
+"""What nextpnr is told to aim at."""
+
+WANTED_MHZ = 200.0
+SEEDS = (1, 2, 3)
+"""Of placements: the fastest counts, and none follows one that reaches what is wanted."""
 
 _XCUP = "synth_xilinx -family xcup -nodsp -noiopad -noclkbuf -top block"
 _SYNTHESIS = {
@@ -111,10 +116,15 @@ def measure(sources: list[str], flow: str, *, kept: Sequence[str] = ()) -> Figur
         figures = _count(cells)
         if flow != ROUTED:
             return figures
-        step = route(PART, seed=1, clock_mhz=CLOCK_MHZ, pins=None, placer="heap")
-        run(folder, [step], lambda words: None)
-        routed = result(1, json.loads((folder / "route-1.json").read_text()))
-        return Figures(figures.luts, figures.ffs, figures.carries, round(routed.fmax_mhz, 1))
+        fastest = 0.0
+        for seed in SEEDS:
+            step = route(PART, seed=seed, clock_mhz=CLOCK_MHZ, pins=None, placer="heap")
+            run(folder, [step], lambda words: None)
+            routed = result(seed, json.loads((folder / f"route-{seed}.json").read_text()))
+            fastest = max(fastest, routed.fmax_mhz)
+            if fastest >= WANTED_MHZ:
+                break
+        return Figures(figures.luts, figures.ffs, figures.carries, round(fastest, 1))
 
 
 def vtr_files(sources: list[str], folder: Path, name: str) -> None:
