@@ -4,6 +4,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -61,7 +62,9 @@ class Row:
         return asdict(self)
 
 
-def rows(*, full: bool, progress: Progress | None = None) -> Iterator[Row]:
+def rows(
+    *, full: bool, folder: Path | None = None, progress: Progress | None = None
+) -> Iterator[Row]:
     """The rows, one after the other.
 
     Parameters
@@ -69,6 +72,8 @@ def rows(*, full: bool, progress: Progress | None = None) -> Iterator[Row]:
     full
         With whole accelerators of 256 multipliers, and with place and route, which take many
         minutes.
+    folder
+        Where the tools work: what is finished there is not done again. A temporary one if None.
 
     Raises
     ------
@@ -78,15 +83,16 @@ def rows(*, full: bool, progress: Progress | None = None) -> Iterator[Row]:
         If a tool fails.
     """
     tell = progress or (lambda words: None)
-    with tempfile.TemporaryDirectory(prefix="intarsia-") as name:
-        folder = Path(name)
-        yield from _tiles(folder, tell)
+    kept = nullcontext(folder) if folder else tempfile.TemporaryDirectory(prefix="intarsia-")
+    with kept as name:
+        place = Path(name)
+        yield from _tiles(place, tell)
         digits = _digits(64, tell)
-        yield _buffers(digits, folder / "buffers", tell)
+        yield _buffers(digits, place / "buffers", tell)
         if full:
-            yield from _whole(folder, tell)
-            yield from _routed(digits, folder, tell)
-            yield from _resnet8(folder, tell)
+            yield from _whole(place, tell)
+            yield from _routed(digits, place, tell)
+            yield from _resnet8(place, tell)
 
 
 def _digits(multipliers: int, tell: Progress) -> Design:

@@ -353,9 +353,14 @@ def doctor(context: click.Context) -> None:
 @main.command(cls=Bench)
 @click.argument("name")
 @click.option("--full", is_flag=True, help="For silicon: with place and route.")
+@click.option(
+    "--folder", type=click.Path(), help="For silicon: where the tools work, and go on if stopped."
+)
 @click.option("--json", "json_path", type=click.Path(), help="Also write the rows as JSON.")
 @click.pass_context
-def bench(context: click.Context, name: str, full: bool, json_path: str | None) -> None:
+def bench(
+    context: click.Context, name: str, full: bool, folder: str | None, json_path: str | None
+) -> None:
     """Measure NAME: resnet8, ad, ad-offchip, all of them, intar, unrolled, digits, or silicon.
 
     \b
@@ -374,10 +379,12 @@ def bench(context: click.Context, name: str, full: bool, json_path: str | None) 
         raise UserError(f"no benchmark is called '{name}'; there are {known} and all")
     if json_path is not None and not Path(json_path).absolute().parent.is_dir():
         raise UserError(f"--json '{json_path}' lies in a folder that does not exist")
+    if folder is not None and name != "silicon":
+        raise UserError(f"--folder is for silicon, not for '{name}'")
     if name == "silicon":
         from .cli_silicon import bench_silicon
 
-        rows, good = bench_silicon(full)
+        rows, good = bench_silicon(full, Path(folder) if folder else None)
         _write_rows(rows, json_path)
         context.exit(0 if good else FAILED)
     results = []

@@ -1,5 +1,6 @@
 """The commands that lead to a chip."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -90,14 +91,15 @@ def synth(
     say(f"report:    {done.report}")
 
 
-def bench_silicon(full: bool) -> tuple[list[dict[str, Any]], bool]:
-    """Shows the rows; returns them, and whether all with a target are as they must be."""
+def bench_silicon(full: bool, folder: Path | None) -> tuple[list[dict[str, Any]], bool]:
+    """Shows the rows; returns them, and whether all with a target are as they must be. What is
+    finished in ``folder`` is not done again."""
     from .bench_silicon import rows
     from .terminal import progress, say, show
 
     found = []
     with progress() as tell:
-        for row in rows(full=full, progress=tell):
+        for row in rows(full=full, folder=folder, progress=tell):
             say(f"{row.what}: {row.value:,}")
             found.append(row)
     table = [(row.what, float(row.value), row.target, row.ok, row.command) for row in found]
