@@ -35,6 +35,7 @@ def test_a_vivado_project_is_written_whole(design, tmp_path):
     assert result.exit_code == 0, result.output
     made = folder / "synth-vivado-zcu104"
     assert {path.name for path in made.iterdir()} == {
+        "component.xml",
         "design.v",
         "intarsia.v",
         "ip.tcl",
