@@ -159,15 +159,17 @@ def dataflow_bound(graph: Graph, target: Target) -> int:
     groups = tuple(groups_of(lowered))
     most = target.multipliers
     fewest = [_fewest(graph, group, most) for group in groups]
+    follows, streams = edges(lowered, groups), _streams(graph, target, lowered, groups)
     # A core of a number between two shares is counted as the smaller one and as quick as the most
-    # of them, so that the bound holds for all numbers.
-    steps = (*range(1, 129), *range(132, 1 + most, 4))
+    # of them, so that the bound holds for all numbers. With more shares the solver proves less in
+    # its time where groups are many; where weights are streamed, exact ones prove more.
+    finest = 129 if streams is not None else 33
+    steps = (*range(1, finest), *range(finest + 1, 65, 2), *range(max(68, finest + 3), 1 + most, 4))
     shares = [*(n for n in steps if n <= most), most + 1]
     ideal = {
         Geometry(1, n, 1, 1): tuple(own[following - 1] for own in fewest)
         for n, following in pairwise(shares)
     }
-    follows, streams = edges(lowered, groups), _streams(graph, target, lowered, groups)
     table = Costs(groups, ideal, follows, streams=streams)
     found = partition(table, most, len(groups), apart=True)
     return MEMORY_LATENCY + found.bound if found is not None else 0

@@ -18,8 +18,8 @@ CLOCK_MHZ = 250.0
 """What nextpnr is told to aim at."""
 
 WANTED_MHZ = 200.0
-SEEDS = (1, 2, 3)
-"""Of placements: the fastest counts, and none follows one that reaches what is wanted."""
+PLACERS = ("static", "heap")
+"""The faster result counts; the second is not tried where the first reaches what is wanted."""
 
 _XCUP = "synth_xilinx -family xcup -nodsp -noiopad -noclkbuf -top block"
 _SYNTHESIS = {
@@ -117,10 +117,10 @@ def measure(sources: list[str], flow: str, *, kept: Sequence[str] = ()) -> Figur
         if flow != ROUTED:
             return figures
         fastest = 0.0
-        for seed in SEEDS:
-            step = route(PART, seed=seed, clock_mhz=CLOCK_MHZ, pins=None, placer="heap")
+        for placer in PLACERS:
+            step = route(PART, seed=1, clock_mhz=CLOCK_MHZ, pins=None, placer=placer)
             run(folder, [step], lambda words: None)
-            routed = result(seed, json.loads((folder / f"route-{seed}.json").read_text()))
+            routed = result(1, json.loads((folder / "route-1.json").read_text()))
             fastest = max(fastest, routed.fmax_mhz)
             if fastest >= WANTED_MHZ:
                 break
