@@ -50,8 +50,8 @@ def route(
     """The step that places and routes :data:`NETLIST` with one seed.
 
     ``pins`` names the LPF file; without it, the netlist is placed out of context. Of nextpnr's
-    placers, ``static`` is quicker and does better with memories and multipliers, ``heap`` with
-    adders alone.
+    placers, ``static`` is quicker and does better with memories and multipliers; with adders
+    alone now one does, now the other.
     """
     report, text = f"route-{seed}.json", f"route-{seed}.config"
     options = ["--json", NETLIST, "--report", report, "--seed", str(seed)]

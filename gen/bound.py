@@ -163,8 +163,8 @@ def dataflow_bound(graph: Graph, target: Target) -> int:
     # A core of a number between two shares is counted as the smaller one and as quick as the most
     # of them, so that the bound holds for all numbers. With more shares the solver proves less in
     # its time where groups are many; where weights are streamed, exact ones prove more.
-    finest = 129 if streams is not None else 33
-    steps = (*range(1, finest), *range(finest + 1, 65, 2), *range(max(68, finest + 3), 1 + most, 4))
+    few = range(1, 129) if streams else (*range(1, 33), *range(34, 65, 2), *range(68, 129, 4))
+    steps = (*few, *range(132, 1 + most, 4))
     shares = [*(n for n in steps if n <= most), most + 1]
     ideal = {
         Geometry(1, n, 1, 1): tuple(own[following - 1] for own in fewest)

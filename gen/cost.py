@@ -23,7 +23,7 @@ def _bound(op: Operation, geometry: Geometry, word_bytes: int) -> int:
         beats = w.taps * -(-w.run // most)
         return max(w.repeats * _lines(w) * beats, w.repeats * _steps(w), op.tiles(geometry))
     gather = w.pixel_count * w.lines * w.taps * -(-w.run // min(most, geometry.depth + 1))
-    steps = op.passes(geometry) * op.tiles(geometry) * op.words(geometry)
+    steps = op.array_steps(geometry)
     return max(gather, steps, w.pixel_count * groups_per_pixel(op, geometry))
 
 

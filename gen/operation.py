@@ -305,6 +305,10 @@ class Operation:
             return self.window.pixel_count if segments.sums else self.window.pixels * segments.tiles
         return -(-self.window.pixel_count // geometry.rows)
 
+    def array_steps(self, geometry: Geometry) -> int:
+        """Steps of the array: the words of every tile in every pass."""
+        return self.passes(geometry) * self.tiles(geometry) * self.words(geometry)
+
     def words(self, geometry: Geometry) -> int:
         """Patch and weight words of one pass."""
         return self.window.patch_words(geometry.depth)

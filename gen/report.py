@@ -199,7 +199,7 @@ class _Report:
 
     def _array_cycles(self, index: int) -> int:
         op, g = self.operations[index], self.schedule.geometry(self.schedule.phases[index])
-        return op.tiles(g) * op.passes(g) * op.words(g)
+        return op.array_steps(g)
 
     def _lanes(self, index: int) -> int:
         g = self.schedule.geometry(self.schedule.phases[index])

@@ -187,8 +187,7 @@ def _passes(schedule: Schedule) -> bool:
     """Whether the channel could bring streamed weights twice as often while the cores work."""
     busy = [0] * len(schedule.cores)
     for phase in schedule.phases:
-        op, geometry = phase.operation, schedule.geometry(phase)
-        busy[phase.core] += op.passes(geometry) * op.tiles(geometry) * op.words(geometry)
+        busy[phase.core] += phase.operation.array_steps(schedule.geometry(phase))
     beats = sum(fetch.beats for fetch in schedule.fetches[CONSTANTS] if fetch.target == WEIGHTS)
     return 2 * beats <= max(busy)
 
