@@ -96,7 +96,7 @@ def synthesis(
         command += f" -json {MAPPED}"
         outputs += (MAPPED,)
     lines = [
-        f"read_verilog {define}-sv {' '.join(sources)}",
+        f"read_verilog {define}{' '.join(sources)}",
         command,
         "tee -q -o cells.json stat -json",
     ]

@@ -9,7 +9,7 @@ from rtl.shell import Shell
 from sim.execute import memory_bytes
 
 from .boards import Board
-from .pins import clock_hz, pins
+from .pins import clock_hz
 
 __all__ = ["BAUD", "Top", "top"]
 
@@ -44,7 +44,5 @@ def top(schedule: Schedule, board: Board) -> Top:
         divisor=round(clock / BAUD),
         words=memory_bytes(schedule, least=LEAST) // schedule.axi_bytes,
         data_bytes=schedule.axi_bytes,
-        differential=any(one.port == "clk_n" for one in pins(board))
-        and board.chip.family.startswith("xc"),
     )
     return Top(component_verilog(shell, "top", complete=False), clock, round(clock / BAUD))

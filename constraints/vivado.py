@@ -17,7 +17,7 @@ from rtl.register_map import REGISTERS
 
 from .boards import Board
 from .mapping import mapped
-from .pins import pins, xdc
+from .pads import NAME, pads
 from .steps import Step, run
 from .top import Top
 
@@ -158,6 +158,7 @@ def project(
         "name": name,
         "title": board.title,
         "part": board.part,
+        "period": 1e3 / board.clock_mhz,
         "board_part": board.board_part,
         "buses": [control, *masters],
         "clock_port": "ap_clk" if kernel else "aclk",
@@ -178,26 +179,32 @@ def project(
     def rendered(file: str) -> str:
         return environment.get_template(file).render(values)
 
-    period = f"{1e3 / board.clock_mhz:.3f}"
     files = {
         "design.v": mapped(verilog, family),
         "intarsia.v": rendered("intarsia.v"),
         "component.xml": rendered("component.xml"),
-        "ooc.xdc": f"create_clock -name clk -period {period} [get_ports {{clk}}]\n",
+        "ooc.xdc": rendered("ooc.xdc"),
         "ooc.tcl": rendered("ooc.tcl"),
         "ip.tcl": rendered("ip.tcl"),
     }
     main = "ip.tcl"
     if whole is not None:
-        places = pins(board)
-        files |= {"top.v": whole.verilog, "top.xdc": xdc(places, whole.clock_hz)}
-        main = "board.tcl"
-    elif processor is not None:
+        sources = {"design.v": files["design.v"], "top.v": whole.verilog}
+        return Project(files | pads(sources, board), f"{NAME}.tcl")
+    if processor is not None:
         main = "zynq.tcl"
     elif kernel:
         main = "kernel.tcl"
     files[main] = rendered(main)
     return Project(files, main)
+
+
+_REPORTS = {
+    "ooc.tcl": ("utilization.rpt", "timing.rpt"),
+    "zynq.tcl": ("utilization.rpt", "timing.rpt"),
+    f"{NAME}.tcl": (f"{NAME}_utilization_place.rpt", f"{NAME}_timing.rpt"),
+}
+"""What the scripts that end in a placed design report."""
 
 
 def invoke(folder: Path, script: str, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -215,12 +222,11 @@ def invoke(folder: Path, script: str, progress: Callable[[str], None]) -> dict[s
             f"vivado is not on PATH; the project is in '{folder}': "
             f"cd {folder} && vivado -mode batch -source {script}"
         )
-    outputs = ("utilization.rpt", "timing.rpt") if script in ("ooc.tcl", "board.tcl") else ()
+    reports = _REPORTS.get(script, ())
     files = tuple(sorted(p.name for p in folder.iterdir() if p.suffix in (".v", ".xdc", ".tcl")))
     command = ("vivado", "-mode", "batch", "-nojournal", "-source", script)
-    run(folder, [Step("vivado", command, files, outputs, _words)], progress)
-    reports = [folder / name for name in ("utilization.rpt", "timing.rpt")]
-    return figures(*(path.read_text() if path.is_file() else "" for path in reports))
+    run(folder, [Step("vivado", command, files, reports, _words)], progress)
+    return figures("\n".join((folder / name).read_text() for name in reports))
 
 
 def _words(line: str) -> str | None:
@@ -237,12 +243,12 @@ _ROWS = {
 }
 
 
-def figures(utilization: str, timing: str) -> dict[str, Any]:
+def figures(reports: str) -> dict[str, Any]:
     """What Vivado's reports say: resources, and the worst slack in nanoseconds."""
     result: dict[str, Any] = {}
     for name, row in _ROWS.items():
-        if found := re.search(rf"^\| {row} +\| +([\d.]+) ", utilization, re.MULTILINE):
+        if found := re.search(rf"^\| {row} +\| +([\d.]+) ", reports, re.MULTILINE):
             result[name] = float(found[1]) if "." in found[1] else int(found[1])
-    if found := re.search(r"WNS\(ns\).*\n[-\s]+\n\s+(-?[\d.]+)", timing):
+    if found := re.search(r"WNS\(ns\).*\n[-\s]+\n\s+(-?[\d.]+)", reports):
         result["slack_ns"] = float(found[1])
     return result

@@ -284,7 +284,7 @@ def component_verilog(
             "memory_collect",
             # What is left tells other tools how to build memories and multiplexers.
             *(f"attrmap {kind} {unwanted}" for kind in ("", "-modattr")),
-            "write_verilog -sv out.v",
+            "write_verilog out.v",
         ]
         (folder / "emit.ys").write_text("\n".join(commands) + "\n")
         # A process of its own keeps Yosys's log off the terminal, and its crashes away from here.

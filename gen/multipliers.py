@@ -35,7 +35,7 @@ def count(verilog: str) -> Multipliers:
         A design as :func:`gen.emit.verilog` writes it.
     """
     commands = [
-        "read_verilog -sv design.v",
+        "read_verilog design.v",
         f"hierarchy -check -top {TOP}",
         # Only modules that multiply are worth simplifying; others hold memories and large choices.
         "select t:$mul %m",

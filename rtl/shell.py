@@ -23,27 +23,21 @@ class Shell(wiring.Component):
     words, data_bytes
         Memory behind the accelerator's AXI port, and the port's width.
 
-    differential
-        True where the board's clock comes on two wires to a chip of AMD.
-
     Members
     -------
-    clk, clk_n : the board's clock; the second where it is differential
+    clk : the board's clock
     rx, tx : the UART's wires, from and to the host
     """
 
     clk: Signal
-    clk_n: Signal
     rx: Signal
     tx: Signal
 
     RESET_CYCLES = 15
 
-    def __init__(self, *, divisor: int, words: int, data_bytes: int, differential: bool = False):
+    def __init__(self, *, divisor: int, words: int, data_bytes: int):
         self._divisor, self._words, self._data_bytes = divisor, words, data_bytes
-        self._differential = differential
-        clocks = {"clk": In(1)} | ({"clk_n": In(1)} if differential else {})
-        super().__init__(clocks | {"rx": In(1), "tx": Out(1)})
+        super().__init__({"clk": In(1), "rx": In(1), "tx": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -54,13 +48,9 @@ class Shell(wiring.Component):
         with m.If(~started):
             m.d.start += waited.eq(waited + 1)
         m.d.start += reset.eq(~started)
-        clock = self.clk
-        if self._differential:
-            clock = Signal()
-            m.submodules.clock = Instance("IBUFDS", i_I=self.clk, i_IB=self.clk_n, o_O=clock)
         m.d.comb += [
-            ClockSignal("start").eq(clock),
-            ClockSignal().eq(clock),
+            ClockSignal("start").eq(self.clk),
+            ClockSignal().eq(self.clk),
             ResetSignal().eq(reset),
         ]
 

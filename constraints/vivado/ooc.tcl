@@ -1,5 +1,5 @@
 # Area and timing of {{ name }} alone, out of context: vivado -mode batch -source ooc.tcl
-read_verilog -sv {design.v}
+read_verilog {design.v}
 read_xdc -mode out_of_context {ooc.xdc}
 synth_design -top accelerator -part {{ part }} -mode out_of_context
 opt_design

@@ -9,7 +9,7 @@ import pytest
 from constraints.area import Area, fit
 from constraints.boards import board
 from constraints.nextpnr import device, result
-from constraints.pins import clock_hz, lpf, pins, xdc
+from constraints.pins import clock_hz, lpf, pins
 from constraints.steps import Step
 from constraints.synth import area_of
 from gen.emit import TOP, component_verilog
@@ -102,16 +102,12 @@ def test_the_slowest_clock_of_a_report_counts():
     assert found.path == (("logic", 0.5, "a"), ("routing", 1.5, "n"))
 
 
-def test_pins_for_both_tools():
+def test_pins_for_nextpnr():
     one = board("ulx3s")
     text = lpf(pins(one), clock_hz(one))
     assert 'LOCATE COMP "clk" SITE "G2";' in text
     assert 'FREQUENCY PORT "clk" 25000000 HZ;' in text
     assert text.count("IO_TYPE=LVCMOS33") == 3
-    two = board("genesys2")
-    text = xdc(pins(two), clock_hz(two))
-    assert "create_clock -name clk -period 5.000 [get_ports {clk}]" in text
-    assert "PACKAGE_PIN AD11 IOSTANDARD LVDS } [get_ports {clk_n}]" in text
 
 
 def test_a_board_without_a_uart_says_what_it_has():

@@ -81,7 +81,7 @@ def test_a_tile_has_a_slice_for_two_products(lanes, slices, tmp_path):
     text = mapped(component_verilog(tile, "tile", shared=inner), "xcup")
     assert len(re.findall(r"^module pair\(", text, re.MULTILINE)) == 1
     (tmp_path / "tile.v").write_text(text)
-    commands = ["read_verilog -sv tile.v", "synth_xilinx -family xcup -noiopad -flatten -top tile"]
+    commands = ["read_verilog tile.v", "synth_xilinx -family xcup -noiopad -flatten -top tile"]
     commands.append("tee -q -o cells.json stat -json")
     (tmp_path / "s.ys").write_text("\n".join(commands) + "\n")
     subprocess.run(yosys("s.ys"), cwd=tmp_path, check=True, capture_output=True)

@@ -57,7 +57,7 @@ int main() {
 def synthesised(text: str, top: str, folder: Path) -> dict:
     """The netlist for ECP5 as Yosys writes it."""
     (folder / "design.v").write_text(text)
-    lines = ["read_verilog -sv design.v", f"synth_ecp5 -top {top} -json mapped.json"]
+    lines = ["read_verilog design.v", f"synth_ecp5 -top {top} -json mapped.json"]
     (folder / "s.ys").write_text("\n".join(lines) + "\n")
     subprocess.run(yosys("s.ys"), cwd=folder, check=True, capture_output=True)
     return json.loads((folder / "mapped.json").read_text())

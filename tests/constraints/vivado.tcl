@@ -1,6 +1,7 @@
 # Stand-ins for Vivado's commands: each knows its options and fails on any other, on a file that is
 # not there, and on an object that nothing has made. After UG835 and UG1118 (2024.2).
 #
+# A line of the file netlist names a port, net or cell of what Yosys has elaborated.
 # Options: a name ending in * takes a value. "files" means that the operands are files to read.
 
 namespace eval ipx {}
@@ -77,12 +78,10 @@ proc after_bus {name values left} {
   if {![string match "*${bus}_*valid*" $ports]} { error "$name: no bus $bus" }
   if {![string match "*input [dict get $values -clock]*" $ports]} { error "$name: no such clock" }
 }
-proc after_port {name values left} {
-  set top [expr {$::mode eq "board" ? "top.v" : "design.v"}]
-  set text [read [set f [open $top]]]; close $f
-  foreach port [lindex $left 0] {
-    set module [expr {$::mode eq "board" ? "top" : "accelerator"}]
-    if {![regexp "\nmodule ${module}\\(\[^;\]*\\m$port\\M" "\n$text"]} { error "no port $port" }
+proc after_object {name values left} {
+  set kind [string range [lindex [split $name _] 1] 0 end-1]
+  foreach object [lindex $left 0] {
+    if {![dict exists $::netlist $kind $object]} { error "no $kind $object" }
   }
   return [lindex $left 0]
 }
@@ -100,10 +99,9 @@ proc after_wrote {name values left} {
   if {[lindex $left end] eq ""} { error "$name needs a file" }
 }
 proc after_synth {name values left} {
-  if {!("read_verilog" in $::seen)} { error "$name: nothing was read" }
-  foreach option {-top -part} {
-    if {![dict exists $values $option]} { error "$name without $option" }
-  }
+  if {!("read_verilog" in $::seen || "add_files" in $::seen)} { error "$name: nothing was read" }
+  if {![dict exists $values -top]} { error "$name without -top" }
+  if {![dict exists $values -part] && !("create_project" in $::seen)} { error "$name without -part" }
 }
 proc after_property {name values left} {
   if {[dict exists $values -dict]} {
@@ -123,12 +121,20 @@ declare place_design {-directive* -no_timing_driven -timing_summary -unplace -po
 declare phys_opt_design {-directive* -fanout_opt -placement_opt -retime -quiet} 0
 declare route_design {-directive* -unroute -nets* -preserve -tns_cleanup -quiet} 0
 declare report_utilization {-file* -append -hierarchical -hierarchical_depth* -cells* -quiet} 0
-declare report_timing_summary {-check_timing_verbose -delay_type* -no_detailed_paths -setup -hold
+declare report_timing_summary {-check_timing_verbose -delay_type* -no_detailed_paths -no_header -datasheet -setup -hold
   -max_paths* -nworst* -unique_pins -path_type* -file* -append -name* -warn_on_violation} 0
 declare report_drc {-name* -upgrade_cw -checks* -ruledecks* -file* -append -quiet} 0
+declare report_io {-name* -file* -append -format* -quiet} 0
+declare report_control_sets {-file* -append -verbose -cells* -sort_by* -hierarchical -quiet} 0
+declare report_clock_utilization {-file* -append -write_xdc* -clock_roots_only -name* -quiet} 0
+declare report_route_status {-return_nets* -of_objects* -file* -append -show_all -has_routing -quiet} 0
+declare report_methodology {-name* -cells* -checks* -file* -append -return_string -quiet} 0
+declare report_power {-no_propagation -hier* -file* -name* -format* -append -quiet} 0
+declare write_cfgmem {-force -format* -size* -interface* -checksum* -disablebitswap -loadbit*
+  -loaddata* -file* -quiet} 0
 declare write_checkpoint {-force -cell* -logic_function_stripped -quiet -verbose} 1 wrote
 declare write_bitstream {-force -verbose -raw_bitfile -mask_file -bin_file -reference_bitfile*} 1 wrote
-declare create_project {-part* -force -in_memory -ip -rtl_kernel -quiet} {0 2}
+declare create_project {-name* -part* -force -in_memory -ip -rtl_kernel -quiet} {0 2}
 declare close_project {-delete -quiet} 0
 declare current_project {-quiet} {0 1} current
 declare current_fileset {-constrset -simset -srcset -quiet} {0 1} current
@@ -165,9 +171,28 @@ declare ipx::update_checksums {-quiet} {0 1}
 declare ipx::check_integrity {-quiet -verbose -xrt -kernel} {0 1}
 declare ipx::save_core {-quiet} {0 1}
 declare create_clock {-period* -name* -waveform* -add -quiet} {0 1}
-declare get_ports {-regexp -nocase -filter* -of_objects* -quiet} 1 port
+declare set_input_delay {-clock* -reference_pin* -clock_fall -rise -fall -max -min -add_delay
+  -network_latency_included -source_latency_included -quiet} 2
+declare set_output_delay {-clock* -reference_pin* -clock_fall -rise -fall -max -min -add_delay
+  -network_latency_included -source_latency_included -quiet} 2
+declare set_max_delay {-rise -fall -datapath_only -from* -to* -through* -quiet} 1
+declare all_clocks {-quiet} 0
+declare all_fanin {-startpoints_only -flat -only_cells -levels* -pin_levels* -quiet} 1
+declare get_ports {-regexp -nocase -filter* -of_objects* -quiet} {0 1} object
+declare get_nets {-regexp -nocase -hierarchical -filter* -of_objects* -segments -quiet} {0 1} object
+declare get_cells {-regexp -nocase -hierarchical -hier -filter* -of_objects* -quiet} {0 1} object
+declare get_pins {-regexp -nocase -hierarchical -filter* -of_objects* -of* -leaf -quiet} {0 1}
+declare get_clocks {-regexp -nocase -filter* -of_objects* -quiet} {0 1}
+declare get_iobanks {-regexp -nocase -filter* -of_objects* -quiet} {0 1}
+declare current_design {-quiet} {0 1}
+declare auto_detect_xpm {-search_ip -quiet} 0
 declare set_false_path {-setup -hold -rise -fall -reset_path -from* -to* -through* -quiet} 0
 
-set mode [lindex $argv 1]
+proc quit {} { puts "used: [lsort -unique $::seen]"; exit 0 }
+
+set netlist [dict create]
+foreach line [split [read [open netlist]] "\n"] {
+  if {[llength $line]} { dict set netlist [lindex $line 0] [lindex $line 1] 1 }
+}
 source [lindex $argv 0]
-puts "used: [lsort -unique $seen]"
+quit

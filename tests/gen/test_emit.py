@@ -61,7 +61,7 @@ def yosys(folder: Path, text: str, *commands: str) -> str:
     """What Yosys says to commands on ``text``; an error is an assertion's."""
     (folder / "accelerator.v").write_text(text)
     script = folder / "script.ys"
-    script.write_text("\n".join(("read_verilog -sv accelerator.v", *commands)) + "\n")
+    script.write_text("\n".join(("read_verilog accelerator.v", *commands)) + "\n")
     done = subprocess.run(
         [sys.executable, "-c", YOSYS, script.name],
         cwd=folder,

@@ -1,5 +1,5 @@
 # Area and timing of one alone, out of context: vivado -mode batch -source ooc.tcl
-read_verilog -sv {design.v}
+read_verilog {design.v}
 read_xdc -mode out_of_context {ooc.xdc}
 synth_design -top accelerator -part xc7z020clg400-1 -mode out_of_context
 opt_design

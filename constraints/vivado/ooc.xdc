@@ -1,0 +1,4 @@
+create_clock -name clk -period {{ "%.3f" | format(period) }} [get_ports clk]
+# Half of a cycle is left to what lies around the accelerator.
+set_input_delay {{ "%.3f" | format(period / 4) }} -clock clk [get_ports -filter {DIRECTION == IN && NAME != clk}]
+set_output_delay {{ "%.3f" | format(period / 4) }} -clock clk [get_ports -filter {DIRECTION == OUT}]
