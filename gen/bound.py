@@ -1,25 +1,41 @@
 """Bounds: the fewest cycles that any machine of the template could take under a policy.
 
 They count what no schedule can avoid, and nothing else: the steps that an array makes, a beat for
-every line of a patch, and what must pass the channel. Latencies and everything that a unit waits
-for are left out, but for the memory's before the first operand.
+every line of a patch, what must pass the channel, and the latencies of units that wait for each
+other: before the first operand, behind the last step, and where nothing else is left to do.
 """
 
-from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, pairwise
+from typing import Literal
 
 import numpy as np
 
+from rtl.config import Config
+
 from .geometry import candidates
-from .graph import Conv, ConvTranspose, Dot, Graph, MatMul, Multiply, Task
+from .graph import (
+    Add,
+    Conv,
+    ConvTranspose,
+    Dot,
+    Graph,
+    Interpolate,
+    Lookup,
+    MatMul,
+    Multiply,
+    Task,
+)
 from .lower import Lowered, lower
-from .operation import Geometry
-from .partition import Costs, Streams, edges, partition
+from .lower_conv import flipped
+from .operation import Geometry, Operation
+from .partition import Costs, Streams, partition
 from .placement import groups_of
+from .rows import output_rows, rows_until
 from .target import Target
+from .timing import Latencies
 from .traffic import MEMORY_LATENCY
 
 __all__ = ["compulsory_bytes", "dataflow_bound", "roofline", "sequential_bound"]
@@ -29,42 +45,36 @@ BIAS_BYTES = 4
 
 @dataclass(frozen=True)
 class _Products:
-    """An image of ``outputs`` channels, and per row and per column of it how many lines and how
-    many taps of a line an output sums, each of ``channels`` products; the rest is padding."""
+    """Rows of ``pixels`` of ``outputs`` channels, each the sum of so many products of every line
+    that it reads: ``taps`` of each of ``height`` lines, of which ``lines``, by row, lie inside.
+
+    ``stride`` leads from a row's first line to the next row's. ``strips`` are ways to cut rows into
+    parts that columns take side by side: each channel apart, pixels whole, or not at all.
+    """
 
     lines: np.ndarray
-    taps: np.ndarray
-    channels: int
+    height: int
+    taps: int
+    pixels: int
     outputs: int
+    stride: int = 1
+    strips: Literal["channels", "pixels", ""] = ""
 
 
 def _products(task: Task, graph: Graph) -> _Products | None:
     """Of a task that multiplies by weights, or two matrices."""
     x, y = graph.tensors[task.inputs[0]].shape, graph.tensors[task.output].shape
     if isinstance(task, MatMul | Dot):
-        pixels = int(np.prod(y[:-1]))
-        return _Products(np.ones(1, int), np.ones(pixels, int), x[-1], y[-1])
-    if isinstance(task, Conv):
-        spread = task.dilation
-        reach = [
-            [n * step - before + k * by for n in range(size) for k in range(kernel)]
-            for size, step, before, kernel, by in zip(
-                y[1:3], task.stride, task.padding[::2], task.weights.shape[1:3], spread, strict=True
-            )
-        ]
-        inside = [
-            ((np.array(at) >= 0) & (np.array(at) < size)).reshape(out, -1).sum(axis=1)
-            for at, size, out in zip(reach, x[1:3], y[1:3], strict=True)
-        ]
-        return _Products(inside[0], inside[1], task.weights.shape[3], y[3])
+        return _Products(np.ones(1, int), 1, x[-1], int(np.prod(y[:-1])), y[-1])
     if isinstance(task, ConvTranspose):
-        inside = []
-        for axis in (0, 1):
-            made = np.arange(x[1 + axis])[:, None] * task.stride[axis]
-            made = made + np.arange(task.weights.shape[1 + axis]) - task.padding[2 * axis]
-            own = made[(made >= 0) & (made < y[1 + axis])]
-            inside.append(np.bincount(own, minlength=y[1 + axis]))
-        return _Products(inside[0], inside[1], task.weights.shape[3], y[3])
+        task = flipped(task)
+    if isinstance(task, Conv):
+        outputs, height, width, channels = task.weights.shape
+        first = np.arange(y[1]) * task.stride[0] - task.padding[0]
+        reach = first[:, None] + np.arange(height) * task.dilation[0]
+        inside = ((reach >= 0) & (reach < x[1])).sum(axis=1)
+        strips = "pixels" if task.groups == 1 else "channels"
+        return _Products(inside, height, width * channels, y[2], outputs, task.stride[0], strips)
     return None
 
 
@@ -72,48 +82,23 @@ def _steps(products: _Products, rows: int, cols: int, depth: int) -> int:
     """The fewest steps of an array.
 
     Either the array's rows take a pixel each and its columns channels of these, as the gather unit
-    reads every line of every pixel; or, where there is one row, columns take pixels of an image's
-    row side by side, as many steps each as the one of them that needs most.
+    reads every line of every pixel; or, where there is one row, columns take a strip of an image's
+    row, and lines come one by one, or a strip's from top to bottom in one sweep.
     """
-    lines, high = np.unique(products.lines, return_counts=True)
-    taps, wide = np.unique(products.taps, return_counts=True)
-    sums = lines[:, None] * taps * products.channels
-    words = -(-sums // depth)
+    p, high = products, len(products.lines)
+    pixels, sums = high * p.pixels, p.height * p.taps
     # Lines lie apart, unless a line is the whole row of the image.
-    apart = lines[:, None] if len(products.taps) > 1 else 1
-    beats = high @ np.maximum(-(-sums // (depth + 1)), apart) @ wide
-    least = max(-(-(high @ words @ wide) // rows) * -(-products.outputs // cols), beats)
-    if rows == 1:
-        own = -(-lines[:, None] * products.taps * products.channels // depth)
-        rows_of = (_strips(in_row, products.outputs, cols) for in_row in own.tolist())
-        least = min(least, sum(n * steps for n, steps in zip(high, rows_of, strict=True)))
-    return int(least)
-
-
-def _strips(words: Sequence[int], outputs: int, cols: int) -> int:
-    """The fewest steps of an image's row in strips of up to ``cols`` results that lie side by side,
-    each as long as its slowest pixel, which has so many ``words`` for each of its ``outputs``.
-
-    A strip is as wide as it can be without becoming slower, so that it ends where it is full or
-    where pixels need another number of words.
-    """
-    runs = [(count, sum(1 for _ in same) * outputs) for count, same in groupby(words)]
-    if len(runs) == 1:
-        return runs[0][0] * -(-runs[0][1] // cols)
-    ends = list(accumulate(size for _, size in runs))
-    least = {0: 0}
-    open_ends = [0]
-    while (first := heappop(open_ends)) < ends[-1]:
-        slowest = 0
-        for place in range(bisect_right(ends, first), len(ends)):
-            slowest = max(slowest, runs[place][0])
-            end = min(ends[place], first + cols)
-            if end not in least:
-                heappush(open_ends, end)
-            least[end] = min(least.get(end, slowest + least[first]), slowest + least[first])
-            if end == first + cols:
-                break
-    return least[ends[-1]]
+    beats = pixels * max(-(-sums // (depth + 1)), p.height if p.pixels > 1 else 1)
+    least = max(-(-pixels // rows) * -(-p.outputs // cols) * -(-sums // depth), beats)
+    if rows > 1 or not p.strips or (p.strips == "pixels" and p.outputs > cols):
+        return least
+    abreast = cols // p.outputs * p.outputs if p.strips == "pixels" else cols
+    strips = -(-p.pixels * p.outputs // abreast)
+    least = min(least, strips * int(p.lines.sum()) * -(-p.taps // depth))
+    if depth >= p.height:
+        each = -(-p.taps // (depth // p.height))
+        least = min(least, strips * ((high - 1) * p.stride + p.height + high * (each - 1)))
+    return least
 
 
 def roofline(macs: int, moved: int, target: Target, channels: int = 1) -> int:
@@ -133,33 +118,95 @@ def compulsory_bytes(graph: Graph, *, streamed: bool) -> int:
     return moved
 
 
-def sequential_bound(graph: Graph, target: Target) -> int:
-    """The fewest cycles of one task after the other on one core, once the first operand is there:
-    the steps of the best array that all of them share, of any shape that the multipliers allow."""
-    own = [p for p in (_products(task, graph) for task in graph.tasks) if p is not None]
-    # Of what has no weights, products of two elements: one in every column.
-    pairs = [graph.tensors[t.output].size for t in graph.tasks if isinstance(t, Multiply)]
+@dataclass(frozen=True)
+class _Stage:
+    """What one core does for a task: its products, or ``results`` that each pass a column.
+
+    ``chained`` if no other can come between it and the stage before it, of which it reads what
+    that makes if it ``follows``.
+    """
+
+    products: _Products | None
+    results: int
+    chained: bool
+    follows: bool
+
+    def steps(self, rows: int, cols: int, depth: int) -> int:
+        if self.products is not None:
+            return _steps(self.products, rows, cols, depth)
+        return -(-self.results // (rows * cols))
+
+
+def _stages(graph: Graph, lowered: Lowered) -> tuple[_Stage, ...]:
+    """The tasks that lead operations and must have one of their own, in order."""
+    tasks = {task.name: task for task in graph.tasks}
+    leads = {op.tasks[0]: op for op in lowered.operations}
+    makers: dict[str, str] = {}
+    before: dict[str, set[str]] = {}
+    for op in lowered.operations:
+        made = {makers[name] for name in op.reads if name in makers} - {op.tasks[0]}
+        known = before.setdefault(op.tasks[0], set())
+        known.update(made, *(before[name] for name in made))
+        makers[op.sink.storage] = op.tasks[0]
+    stages = []
+    previous = made_by_previous = None
+    for name, op in leads.items():
+        products = _products(tasks[name], graph)
+        own = isinstance(tasks[name], Multiply | Add | Lookup | Interpolate)
+        results = graph.tensors[tasks[op.tasks[-1]].output].size if own else 0
+        others = leads.keys() - {name, previous}
+        chained = previous in before[name] and all(
+            other in before[previous] or name in before[other] for other in others
+        )
+        follows = chained and made_by_previous in tasks[name].inputs
+        stages.append(_Stage(products, results, chained, follows))
+        previous, made_by_previous = name, tasks[op.tasks[-1]].output
+    return tuple(stages)
+
+
+def sequential_bound(graph: Graph, target: Target, config: Config) -> int:
+    """The fewest cycles of one task after the other on one core: on the best array that all of them
+    share, of any shape that the multipliers allow, with units as quick as those of ``config``."""
+    _, geometry = candidates(graph, target, 1)[0]
+    stages, units = _stages(graph, lower(graph, geometry)), Latencies.of(config)
     most = target.multipliers
     shapes = ((r, c) for r in range(1, most + 1) for c in range(1, most // r + 1))
     # Many shapes differ in nothing: of those with equal depth and rows, the widest is the best.
     best = {(r, most // (r * c)): c for r, c in shapes}
-    return MEMORY_LATENCY + min(
-        sum(_steps(p, r, c, d) for p in own) + sum(-(-size // (r * c)) for size in pairs)
+    return min(
+        _ends(stages, [stage.steps(r, c, d) for stage in stages], units)
         for (r, d), c in best.items()
     )
 
 
-def dataflow_bound(graph: Graph, target: Target) -> int:
-    """The fewest cycles that any machine with a core for each group of tasks could take, once the
-    first operand is there: each on the best array of its share of the multipliers, and none waits
-    longer than for the rows that it reads, or, of products whose weights are streamed, for the
-    band of rows for which these come once."""
+def _ends(stages: Sequence[_Stage], steps: Sequence[int], units: Latencies) -> int:
+    """When the last result is stored, if the array makes so many steps for each stage."""
+    free = MEMORY_LATENCY + units.ahead
+    first = stored = 0
+    for stage, count in zip(stages, steps, strict=True):
+        start = max(free, first + units.ahead) if stage.follows else free
+        free = start + count
+        if stage.follows:
+            free = max(free, stored + units.ahead + 1)
+        taken = start + units.behind
+        if stage.chained:
+            taken = max(taken, stored + units.between)
+        first = taken + units.through
+        stored = max(free - 1 + units.behind + units.through, first)
+    return stored
+
+
+def dataflow_bound(graph: Graph, target: Target, config: Config) -> int:
+    """The fewest cycles that any machine with a core for each group of tasks could take, with units
+    as quick as those of ``config``: each on the best array of its share of the multipliers, and
+    none waits longer than for the rows that it reads, or, of products whose weights are streamed,
+    for the band of rows for which these come once."""
     _, geometry = candidates(graph, target, 1)[0]
     lowered = lower(graph, geometry, rows=True)
     groups = tuple(groups_of(lowered))
     most = target.multipliers
     fewest = [_fewest(graph, group, most) for group in groups]
-    follows, streams = edges(lowered, groups), _streams(graph, target, lowered, groups)
+    streams = _streams(graph, target, lowered, groups)
     # A core of a number between two shares is counted as the smaller one and as quick as the most
     # of them, so that the bound holds for all numbers. With more shares the solver proves less in
     # its time where groups are many; where weights are streamed, exact ones prove more.
@@ -170,9 +217,59 @@ def dataflow_bound(graph: Graph, target: Target) -> int:
         Geometry(1, n, 1, 1): tuple(own[following - 1] for own in fewest)
         for n, following in pairwise(shares)
     }
-    table = Costs(groups, ideal, follows, streams=streams)
+    units = Latencies.of(config)
+    wait = units.ahead + units.behind + units.through
+    table = Costs(groups, ideal, _follows(graph, lowered, groups, most), streams=streams, wait=wait)
     found = partition(table, most, len(groups), apart=True)
-    return MEMORY_LATENCY + found.bound if found is not None else 0
+    return MEMORY_LATENCY + found.bound + wait if found is not None else 0
+
+
+def _follows(
+    graph: Graph, lowered: Lowered, groups: Sequence[tuple[str, ...]], most: int
+) -> tuple[tuple[int, int, float, float], ...]:
+    """Who reads what whom makes, and how soon at best on ``most`` multipliers, as
+    :class:`gen.partition.Costs` has it."""
+    tasks = {task.name: task for task in graph.tasks}
+    group_of = {task: g for g, own in enumerate(groups) for task in own}
+    counts = Counter(group_of[op.tasks[0]] for op in lowered.operations)
+    makers: dict[str, Operation] = {}
+    shares: dict[tuple[int, int], tuple[float, float]] = {}
+
+    def part(op: Operation, rows: slice) -> float:
+        """The least share of its group's steps that some rows of an operation take."""
+        if counts[group_of[op.tasks[0]]] > 1:
+            return 0.0
+        products = _products(tasks[op.tasks[0]], graph)
+        even = np.ones(output_rows(op))
+        lines = even if products is None or len(products.lines) != len(even) else products.lines
+        return min(float(weight[rows].sum() / weight.sum()) for weight in (even, lines))
+
+    for op in lowered.operations:
+        own, rows = group_of[op.tasks[0]], output_rows(op)
+        for storage in op.reads:
+            maker = makers.get(storage)
+            if maker is None or group_of[maker.tasks[0]] == own:
+                continue
+            height, lag, tail = output_rows(maker), 0.0, 0.0
+            if storage == op.window.storage and op.window.height == height > 1:
+                lag = part(maker, slice(rows_until(op, 1)))
+                last = next(n for n in range(1, rows + 1) if rows_until(op, n) == height)
+                tail = part(op, slice(last - 1, None))
+            elif isinstance(tasks[op.tasks[0]], MatMul) and op.window.pixel_count == 1:
+                # Of a vector, every pass reads all.
+                tail = 1 - 1 / -(-op.outputs // most)
+            key = group_of[maker.tasks[0]], own
+            before = shares.get(key, (0.0, 0.0))
+            shares[key] = (max(before[0], lag), max(before[1], tail))
+        makers[op.sink.storage] = op
+    return tuple(
+        (a, b, _floor(lag), _floor(tail)) for (a, b), (lag, tail) in sorted(shares.items())
+    )
+
+
+def _floor(share: float) -> float:
+    """In thousandths, as the solver counts."""
+    return int(1000 * share) / 1000
 
 
 def _streams(

@@ -58,8 +58,9 @@ class Costs:
     """Of each group of tasks on each geometry the cycles; and what must precede what.
 
     ``lag`` is the share of a producer's cycles after which its consumer may begin, ``tail`` that of
-    the consumer's after the producer has ended. With ``dense``, all tensors lie dense. ``streams``
-    say what streamed weights demand, if that is known.
+    the consumer's after the producer has ended, and ``wait`` the cycles that pass in both cases.
+    With ``dense``, all tensors lie dense. ``streams`` say what streamed weights demand, if that is
+    known.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -67,6 +68,7 @@ class Costs:
     edges: tuple[tuple[int, int, float, float], ...]
     dense: bool = True
     streams: Streams | None = None
+    wait: int = 0
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,8 @@ def partition(
     """
     groups = range(len(table.groups))
     shapes = [g for g in table.cycles if g.multipliers <= budget]
-    horizon = sum(max(table.cycles[g][t] for g in shapes) for t in groups) if shapes else 0
+    longest = [max((table.cycles[g][t] for g in shapes), default=0) for t in groups]
+    horizon = sum(longest) + table.wait * len(groups)
     if not shapes or cores > len(table.groups):
         return None
     model = cp_model.CpModel()
@@ -293,8 +296,9 @@ def partition(
             if c and not apart:
                 model.add_at_least_one([on[e][c - 1] for e in range(t)] + [on[t][c].negated()])
     for maker, reader, lag, tail in table.edges:
-        model.add(1000 * (starts[reader] - starts[maker]) >= round(1000 * lag) * takes[maker])
-        model.add(1000 * (ends[reader] - ends[maker]) >= round(1000 * tail) * takes[reader])
+        later, behind = starts[reader] - starts[maker], ends[reader] - ends[maker]
+        model.add(1000 * (later - table.wait) >= round(1000 * lag) * takes[maker])
+        model.add(1000 * (behind - table.wait) >= round(1000 * tail) * takes[reader])
     if table.streams is not None:
         _flow(model, table.streams, takes, last)
     if apart:

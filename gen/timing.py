@@ -27,7 +27,7 @@ from .order import groups_per_pixel
 from .schedule import Phase, Schedule
 from .traffic import FIRST_WORD, LATER, Channel
 
-__all__ = ["Prediction", "Span", "predict", "predict_within"]
+__all__ = ["Latencies", "Prediction", "Span", "predict", "predict_within"]
 
 _PACKED = Crossbar.READ_LATENCY + 1 + Packer.LATENCY
 
@@ -38,9 +38,45 @@ SEGMENT_AHEAD = _PACKED + 2
 """Cycles from the request of a segment's last beat to its first step: its tag passes a queue."""
 
 
+SWITCH = 2
+"""Cycles from the last result that an epilogue stores to when it is free for the next operation."""
+
 FREED = STEP_LATENCY + Packer.ROOM_LATENCY + Gather.TOKEN_LATENCY
 """Cycles from the release of a tile's words to the request of a beat that needs their room, beyond
 those that the release itself takes."""
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """The fewest cycles that units take.
+
+    Parameters
+    ----------
+    ahead
+        From the cycle in which an operand is known to be stored to the step that uses it.
+    behind
+        From a step to the cycle in which the epilogue takes its result.
+    through
+        From there to where others know that it is stored.
+    between
+        From the last result that is stored of an operation to the first that is taken of the next.
+    """
+
+    ahead: int
+    behind: int
+    through: int
+    between: int
+
+    @staticmethod
+    def of(config: Config) -> "Latencies":
+        """Of the units of a machine."""
+        array = UnrolledArray if config.product_words else Array
+        return Latencies(
+            Gather.TOKEN_LATENCY + min(AHEAD, SEGMENT_AHEAD),
+            STEP_LATENCY + array.latency(config) + Epilogue.QUEUE_LATENCY,
+            Epilogue.latency(config),
+            SWITCH + Epilogue.OPEN_LATENCY,
+        )
 
 
 @dataclass(frozen=True)
@@ -237,8 +273,8 @@ class _Core:
         self._walked()
         self.gather_ends.append(self.next_beat - 1)
         ends = self.stored[-1]
-        softmax_free = ends + 2 - Epilogue.STORE_LATENCY if per_row is not None else 0
-        self.epilogue_free = max(self.taken[-1] + self.latency + 2, softmax_free)
+        softmax_free = ends + SWITCH - Epilogue.STORE_LATENCY if per_row is not None else 0
+        self.epilogue_free = max(self.taken[-1] + self.latency + SWITCH, softmax_free)
         spans = ((first_beat, self.next_beat - 1), (first_step, self.last_step))
         for unit, span in zip(CORE_UNITS, (*spans, (results.first or 0, ends)), strict=True):
             self.model.span(numbered(unit, self.index), index, op.name, *span)

@@ -42,9 +42,9 @@ def _bound(design: Design, policy: str) -> int:
     """What a policy sets as a limit: of tasks one after the other, the steps of one array for them
     all, and that each tensor between two of them that is larger than the on-chip memory passes the
     channel twice."""
-    graph, target = design.graph, design.target
+    graph, target, config = design.graph, design.target, design.machine.config
     if policy == "dataflow":
-        return dataflow_bound(graph, target)
+        return dataflow_bound(graph, target, config)
     if policy == "auto":
         return 0
     ends = {*graph.inputs, *graph.outputs}
@@ -55,7 +55,7 @@ def _bound(design: Design, policy: str) -> int:
     }
     moved = sum(graph.tensors[name].bytes for name in ends)
     moved += 2 * sum(size for size in sizes.values() if size > target.onchip_bytes)
-    return max(sequential_bound(graph, target), -(-moved // target.offchip_bytes_per_cycle))
+    return max(sequential_bound(graph, target, config), -(-moved // target.offchip_bytes_per_cycle))
 
 
 def _cores(schedule: Schedule, prediction: Prediction) -> list[list[tuple[Phase, Span]]]:
