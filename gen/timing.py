@@ -82,6 +82,36 @@ class _Results:
     in_row: int = 0
 
 
+class _Series:
+    """Cycles of things that happen one after another, as runs that are equally far apart.
+
+    ``counts`` are those before each run, ``firsts`` the cycles of its first, ``steps`` the cycles
+    from one to the next; ``last`` is the latest of all.
+    """
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self.firsts: list[int] = []
+        self.steps: list[int] = []
+        self.count = self.last = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> int:
+        run = bisect_right(self.counts, index) - 1
+        return self.firsts[run] + (index - self.counts[run]) * self.steps[run]
+
+    def extend(self, first: int, count: int, step: int = 1) -> None:
+        """Adds ``count`` of them from cycle ``first`` on."""
+        if not self.count or self.steps[-1] != step or first != self.last + step:
+            self.counts.append(self.count)
+            self.firsts.append(first)
+            self.steps.append(step)
+        self.count += count
+        self.last = first + (count - 1) * step
+
+
 class _Rows:
     """First cycle in which each source row of a phase may be read."""
 
@@ -115,8 +145,8 @@ class _Core:
         self.schedule = model.schedule
         self.geometry = self.schedule.cores[index].geometry
         # Cycle in which each group is taken, and, where it passes the softmax unit, stored.
-        self.taken: list[int] = []
-        self.stored: list[int] = []
+        self.taken = _Series()
+        self.stored = _Series()
         self.pass_ends: list[int] = []
         self.gather_ends: list[int] = []
         self.next_beat = FIRST_WORD
@@ -236,9 +266,9 @@ class _Core:
         first_beat, first_step = yield from steps(phase, results)
         self._walked()
         self.gather_ends.append(self.next_beat - 1)
-        ends = self.stored[-1]
+        ends = self.stored.last
         softmax_free = ends + 2 - Epilogue.STORE_LATENCY if per_row is not None else 0
-        self.epilogue_free = max(self.taken[-1] + self.latency + 2, softmax_free)
+        self.epilogue_free = max(self.taken.last + self.latency + 2, softmax_free)
         spans = ((first_beat, self.next_beat - 1), (first_step, self.last_step))
         for unit, span in zip(CORE_UNITS, (*spans, (results.first or 0, ends)), strict=True):
             self.model.span(numbered(unit, self.index), index, op.name, *span)
@@ -367,24 +397,31 @@ class _Core:
         self.core_free, self.last_step, self.last_burst = last + 1, last, burst
         self.pass_ends.append(last)
         push = last + self.drain + Epilogue.QUEUE_LATENCY
-        for j in range(burst):
-            take = max(push + j, results.begins)
-            if results.first is None:
-                results.first = take
-            self.taken.append(take)
-            results.begins = take + 1
-            if results.per_row is None:
-                if results.in_row >= results.pool_row:
-                    self.stored.append(take + self.latency)
-                results.in_row = (results.in_row + 1) % max(1, 2 * results.pool_row)
-                continue
-            results.in_row += 1
-            if results.in_row == results.per_row:
-                results.in_row = 0
-                ends = take + self.latency + Epilogue.softmax_latency(config, results.per_row)
-                behind = range(results.per_row - 1, -1, -1)
-                self.stored += [ends - k * config.lanes for k in behind]
-                results.begins = ends - Epilogue.STORE_LATENCY + 1
+        while burst > 0:
+            burst -= self._takes(max(push, results.begins), burst, results)
+
+    def _takes(self, first: int, most: int, results: _Results) -> int:
+        """The epilogue takes up to ``most`` results from cycle ``first`` on, until a row ends that
+        is stored as a whole, or another begins; returns how many."""
+        row = results.per_row or results.pool_row
+        count = min(most, row - results.in_row % row) if row else most
+        if results.first is None:
+            results.first = first
+        self.taken.extend(first, count)
+        results.begins = first + count
+        results.in_row += count
+        if results.per_row is None:
+            if results.in_row > results.pool_row or not row:
+                self.stored.extend(first + self.latency, count)
+            results.in_row %= max(1, 2 * row)
+        elif results.in_row == row:
+            results.in_row = 0
+            softmax = Epilogue.softmax_latency(self.config, row)
+            ends = first + count - 1 + self.latency + softmax
+            step = self.config.lanes
+            self.stored.extend(ends - (row - 1) * step, row, step)
+            results.begins = ends - Epilogue.STORE_LATENCY + 1
+        return count
 
     def _waiting(
         self, phase: Phase, first: int, count: int, beat: int, rows: _Rows, line_beats: int
@@ -486,7 +523,7 @@ def _known(ask: Callable[[], int]) -> _Wait:
     return cycle
 
 
-def _reached(cycles: Sequence[int], count: int, delay: int) -> int:
+def _reached(cycles: Sequence[int] | _Series, count: int, delay: int) -> int:
     """When ``count`` things are seen to have happened, ``delay`` cycles after the last of them."""
     if count > len(cycles):
         return LATER
