@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from rtl.unrolled.layer import UnrolledArray
 from .operation import Operation, Window
 from .order import groups_per_pixel
 from .schedule import Phase, Schedule
+from .series import Series
 from .traffic import FIRST_WORD, LATER, Channel
 
 __all__ = ["Prediction", "Span", "predict", "predict_within"]
@@ -41,6 +43,9 @@ SEGMENT_AHEAD = _PACKED + 2
 FREED = STEP_LATENCY + Packer.ROOM_LATENCY + Gather.TOKEN_LATENCY
 """Cycles from the release of a tile's words to the request of a beat that needs their room, beyond
 those that the release itself takes."""
+
+REPEATED = 16
+"""Tiles that are enough to look whether they repeat what the one before did."""
 
 
 @dataclass(frozen=True)
@@ -82,34 +87,22 @@ class _Results:
     in_row: int = 0
 
 
-class _Series:
-    """Cycles of things that happen one after another, as runs that are equally far apart.
+@dataclass(frozen=True)
+class _Mark:
+    """A core between two tiles.
 
-    ``counts`` are those before each run, ``firsts`` the cycles of its first, ``steps`` the cycles
-    from one to the next; ``last`` is the latest of all.
+    ``ahead`` is all that the next tile's cycles depend on, but for what other units do, in cycles
+    after the last step; the rest says how much there has been.
     """
 
-    def __init__(self) -> None:
-        self.counts: list[int] = []
-        self.firsts: list[int] = []
-        self.steps: list[int] = []
-        self.count = self.last = 0
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> int:
-        run = bisect_right(self.counts, index) - 1
-        return self.firsts[run] + (index - self.counts[run]) * self.steps[run]
-
-    def extend(self, first: int, count: int, step: int = 1) -> None:
-        """Adds ``count`` of them from cycle ``first`` on."""
-        if not self.count or self.steps[-1] != step or first != self.last + step:
-            self.counts.append(self.count)
-            self.firsts.append(first)
-            self.steps.append(step)
-        self.count += count
-        self.last = first + (count - 1) * step
+    ahead: tuple[Any, ...]
+    last_step: int
+    steps: int
+    claimed: int
+    passes: int
+    taken: int
+    stored: int
+    reads: int
 
 
 class _Rows:
@@ -145,9 +138,7 @@ class _Core:
         self.schedule = model.schedule
         self.geometry = self.schedule.cores[index].geometry
         # Cycle in which each group is taken, and, where it passes the softmax unit, stored.
-        self.taken = _Series()
-        self.stored = _Series()
-        self.pass_ends: list[int] = []
+        self.taken, self.stored, self.pass_ends = Series(), Series(), Series()
         self.gather_ends: list[int] = []
         self.next_beat = FIRST_WORD
         # The gather unit's loops: the next word's first step, steps of this word, latest requests.
@@ -232,12 +223,71 @@ class _Core:
     def _gathers(self, phase: Phase, first: int, end: int) -> None:
         """The gather unit reads its buffer from ``first`` to before ``end``."""
         self._requested(first, end)
+        if len(self.schedule.cores) > 1:
+            return
         firsts, ends = self.model.busy[self.schedule.lifetimes[phase.source].buffer]
         if ends and ends[-1] == first:
             ends[-1] = end
         else:
             firsts.append(first)
             ends.append(end)
+
+    def _mark(self, phase: Phase, beat: int, results: _Results) -> _Mark:
+        """Before a tile of ``phase`` whose first beat is not before ``beat``.
+
+        What is over before the next tile can ask for it is left out.
+        """
+        now, words = self.last_step, phase.operation.words(self.geometry)
+        held = len(self.taken) + self.config.rows * self.config.groups - self.config.results
+        taken = self.taken.last + 1 + Core.CREDIT_LATE > now + words
+        left, requests = Gather.QUEUE + 1, []
+        for end, count in reversed(self.requests):
+            requests.append((end - now, min(left, count)))
+            left -= min(left, count)
+            if not left:
+                break
+        return _Mark(
+            ahead=(
+                (beat - now, self.last_burst, results.begins - now, results.in_row),
+                tuple((n - self.claimed, at - now) for n, at in self.released if at > beat),
+                [(first - now, *run) for first, *run in self.taken.since(max(0, held - 1))]
+                if taken
+                else [],
+                requests,
+            ),
+            last_step=now,
+            steps=self.steps,
+            claimed=self.claimed,
+            passes=len(self.pass_ends),
+            taken=len(self.taken),
+            stored=len(self.stored),
+            reads=len(self.model.busy[self.schedule.lifetimes[phase.source].buffer][0]),
+        )
+
+    def _repeat(self, phase: Phase, since: _Mark, times: int, results: _Results) -> int:
+        """What happened after ``since`` happens so many times again, as a core does that stands as
+        it stood then; returns how many cycles later it then stands so."""
+        period = self.last_step - since.last_step
+        later = times * period
+        self.pass_ends.repeat(since.passes, times, period)
+        self.taken.repeat(since.taken, times, period)
+        self.stored.repeat(since.stored, times, period)
+        firsts, ends = self.model.busy[self.schedule.lifetimes[phase.source].buffer]
+        if len(firsts) > since.reads:
+            for cycles in (firsts, ends):
+                own = cycles[since.reads :]
+                cycles += [at + n * period for n in range(1, times + 1) for at in own]
+        elif ends:
+            ends[-1] += later
+        words = times * (self.claimed - since.claimed)
+        self.claimed += words
+        self.released = deque((n + words, at + later) for n, at in self.released)
+        self.requests = deque((end + later, count) for end, count in self.requests)
+        self.steps += times * (self.steps - since.steps)
+        self.last_step += later
+        self.core_free += later
+        results.begins += later
+        return later
 
     def _room(self, words: int) -> int:
         """First cycle in which the patch ring has room for a tile of ``words``."""
@@ -289,13 +339,14 @@ class _Core:
         started = yield from _known(partial(self.model.stored_at, self.index, phase.gather.start))
         beat = max(self._begins(), started + Gather.TOKEN_LATENCY)
         # All passes of each tile; or every tile, read again, in each pass.
-        rounds = [(tile, range(passes)) for tile in range(tiles)]
-        if op.stationary:
-            rounds = [(tile, range(n, n + 1)) for n in range(passes) for tile in range(tiles)]
-        for tile, in_tile in rounds:
+        rounds = [range(n, n + 1) for n in range(passes)] if op.stationary else [range(passes)]
+        mark, tile, pace, ended = None, 0, 0, self.last_step
+        while rounds:
+            in_tile = rounds[0]
             count = min(g.rows, pixels - tile * g.rows)
             beat = max(beat, self._room(words))
-            if beat >= rows.latest():
+            steady = beat >= rows.latest()
+            if steady:
                 if first_beat is None:
                     first_beat = beat
                 last_pixel = beat + (count - 1) * pixel_beats
@@ -313,6 +364,7 @@ class _Core:
             for n in in_tile:
                 burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
                 weights = yield from self._weights(phase, n)
+                steady &= weights <= self.core_free
                 opens = max(self.core_free, weights)
                 last = opens + words - 1
                 if n == in_tile[0]:
@@ -323,6 +375,17 @@ class _Core:
                 self._ends(last, burst, results)
             total = (self.released[-1][0] if self.released else self.claimed - words) + words
             self.released.append((total, self.last_step + 1 + g.rows + FREED))
+            alike = tiles - tile - 2
+            pace, paced, ended = self.last_step - ended, pace, self.last_step
+            likely = steady and pace == paced and alike >= REPEATED
+            before, mark = mark, self._mark(phase, beat, results) if likely else None
+            if before is not None and mark is not None and before.ahead == mark.ahead:
+                beat += self._repeat(phase, before, alike, results)
+                mark, ended = self._mark(phase, beat, results), self.last_step
+                tile += alike
+            tile += 1
+            if tile == tiles:
+                rounds, tile = rounds[1:], 0
         self.next_beat = beat
         return first_beat or 0, first_step or 0
 
@@ -395,7 +458,7 @@ class _Core:
         if held > 0:
             last = max(last, self.taken[held - 1] + 1 + Core.CREDIT_LATE)
         self.core_free, self.last_step, self.last_burst = last + 1, last, burst
-        self.pass_ends.append(last)
+        self.pass_ends.extend(last)
         push = last + self.drain + Epilogue.QUEUE_LATENCY
         while burst > 0:
             burst -= self._takes(max(push, results.begins), burst, results)
@@ -523,7 +586,7 @@ def _known(ask: Callable[[], int]) -> _Wait:
     return cycle
 
 
-def _reached(cycles: Sequence[int] | _Series, count: int, delay: int) -> int:
+def _reached(cycles: Sequence[int] | Series, count: int, delay: int) -> int:
     """When ``count`` things are seen to have happened, ``delay`` cycles after the last of them."""
     if count > len(cycles):
         return LATER
