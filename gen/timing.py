@@ -560,7 +560,7 @@ class _Model:
         while waiting:
             before = self._progress()
             waiting = [steps for steps in waiting if next(steps, self) is not self]
-            if waiting and self._progress() == before and self._advance() > limit:
+            if waiting and self._progress() == before and self._advance(limit) > limit:
                 return None
         for channel in self.channels:
             channel.finish()
@@ -571,12 +571,14 @@ class _Model:
         spans = sorted(self.spans, key=lambda s: (self.config.units.index(s.unit), s.index))
         return Prediction(cycles, tuple(spans))
 
-    def _advance(self) -> int:
-        """All cores wait for a channel: the earliest beat of any is the next thing to happen.
-        Returns its cycle."""
-        first, *others = sorted(self.channels, key=Channel.opens)
-        first.advance(others[0].opens() if others else LATER)
-        return first.slot
+    def _advance(self, limit: int) -> int:
+        """All cores wait for a channel: the earliest beat of any is the next thing to happen, until
+        something comes that is waited for, or ``limit`` is over. Returns its cycle."""
+        while True:
+            first, *others = sorted(self.channels, key=Channel.opens)
+            came = first.advance(others[0].opens() if others else LATER)
+            if came or first.slot > limit:
+                return first.slot
 
 
 def _known(ask: Callable[[], int]) -> _Wait:
