@@ -152,13 +152,11 @@ class _Core:
         self.claimed = 0
         self.released: deque[tuple[int, int]] = deque()
         self.latency = Epilogue.latency(config)
+        # Groups that may be on their way when a pass begins.
+        self.credit = config.results - config.rows * config.groups
         array = UnrolledArray if config.product_words else Array
         self.drain = STEP_LATENCY + array.latency(config)
         self.window = config.window // config.element_bytes
-
-    def progress(self) -> int:
-        """Grows with everything that the others may wait for."""
-        return len(self.stored) + len(self.gather_ends) + len(self.pass_ends)
 
     def _rows(self, phase: Phase) -> _Rows:
         producer = phase.gather.producer
@@ -166,10 +164,10 @@ class _Core:
             return _Rows(phase, self.model.channels[TENSORS].known_fetched_at)
         return _Rows(phase, partial(self.model.stored_at, producer))
 
-    def _weights(self, phase: Phase, n: int) -> _Wait:
-        """When the weights of pass ``n`` are there, which may depend on the passes before it."""
+    def _weights(self, phase: Phase, n: int) -> int:
+        """When the weights of pass ``n`` are there, or LATER."""
         count = phase.need + n * phase.pass_need
-        return _known(partial(self.model.channels[CONSTANTS].known_fetched_at, count))
+        return self.model.channels[CONSTANTS].known_fetched_at(count)
 
     def _opens(self, phase: Phase) -> int:
         """When the epilogue may take its first result."""
@@ -238,7 +236,7 @@ class _Core:
         What is over before the next tile can ask for it is left out.
         """
         now, words = self.last_step, phase.operation.words(self.geometry)
-        held = len(self.taken) + self.config.rows * self.config.groups - self.config.results
+        held = len(self.taken) - self.credit
         taken = self.taken.last + 1 + Core.CREDIT_LATE > now + words
         left, requests = Gather.QUEUE + 1, []
         for end, count in reversed(self.requests):
@@ -316,6 +314,7 @@ class _Core:
         first_beat, first_step = yield from steps(phase, results)
         self._walked()
         self.gather_ends.append(self.next_beat - 1)
+        self.model.moved = True
         ends = self.stored.last
         softmax_free = ends + 2 - Epilogue.STORE_LATENCY if per_row is not None else 0
         self.epilogue_free = max(self.taken.last + self.latency + 2, softmax_free)
@@ -363,7 +362,8 @@ class _Core:
                 data = int(due.max())
             for n in in_tile:
                 burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
-                weights = yield from self._weights(phase, n)
+                while (weights := self._weights(phase, n)) >= LATER:
+                    yield
                 steady &= weights <= self.core_free
                 opens = max(self.core_free, weights)
                 last = opens + words - 1
@@ -405,7 +405,8 @@ class _Core:
         places = window.repeats * window.pixel_count
         per_pass = places // op.passes(self.geometry)
         for place in range(places):
-            weights = yield from self._weights(phase, place // per_pass)
+            while (weights := self._weights(phase, place // per_pass)) >= LATER:
+                yield
             step = max(step, weights)
             row = place // window.pixels % window.rows
             phases = 0
@@ -452,13 +453,13 @@ class _Core:
 
     def _ends(self, last: int, burst: int, results: _Results) -> None:
         """A pass's last step, not before ``last``, and what becomes of its results."""
-        config = self.config
         last = max(last, self.last_step + self.last_burst)
-        held = len(self.taken) + config.rows * config.groups - config.results
+        held = len(self.taken) - self.credit
         if held > 0:
             last = max(last, self.taken[held - 1] + 1 + Core.CREDIT_LATE)
         self.core_free, self.last_step, self.last_burst = last + 1, last, burst
         self.pass_ends.extend(last)
+        self.model.moved = True
         push = last + self.drain + Epilogue.QUEUE_LATENCY
         while burst > 0:
             burst -= self._takes(max(push, results.begins), burst, results)
@@ -522,6 +523,8 @@ class _Model:
             )
         ]
         self.spans: list[Span] = []
+        # Whether anything has happened lately that cores wait for of each other.
+        self.moved = False
         # Per buffer the runs of cycles in which a gather unit reads it: their firsts and ends.
         self.busy = [([], []) for _ in schedule.buffer_bytes]
         self.cores = [_Core(self, index, core) for index, core in enumerate(config.cores)]
@@ -551,16 +554,13 @@ class _Model:
             run = min(run + 1, len(firsts) - 1)
         return cycle
 
-    def _progress(self) -> int:
-        return sum(core.progress() for core in self.cores)
-
     def run(self, limit: int) -> Prediction | None:
         """What happens, or None once something happens after ``limit``."""
         waiting = [core.run() for core in self.cores]
         while waiting:
-            before = self._progress()
+            self.moved = False
             waiting = [steps for steps in waiting if next(steps, self) is not self]
-            if waiting and self._progress() == before and self._advance(limit) > limit:
+            if waiting and not self.moved and self._advance(limit) > limit:
                 return None
         for channel in self.channels:
             channel.finish()
