@@ -339,53 +339,52 @@ class _Core:
         beat = max(self._begins(), started + Gather.TOKEN_LATENCY)
         # All passes of each tile; or every tile, read again, in each pass.
         rounds = [range(n, n + 1) for n in range(passes)] if op.stationary else [range(passes)]
-        mark, tile, pace, ended = None, 0, 0, self.last_step
-        while rounds:
-            in_tile = rounds[0]
-            count = min(g.rows, pixels - tile * g.rows)
-            beat = max(beat, self._room(words))
-            steady = beat >= rows.latest()
-            if steady:
-                if first_beat is None:
-                    first_beat = beat
-                last_pixel = beat + (count - 1) * pixel_beats
-                data = last_pixel + AHEAD + slack + words - 1
-                self._gathers(phase, beat, last_pixel + pixel_beats)
-                beat = last_pixel + pixel_beats
-            else:
-                beat, opened, times = yield from self._waiting(
-                    phase, tile * g.rows, count, beat, rows, line_beats
-                )
-                if first_beat is None:
-                    first_beat = opened
-                due = times[completes] + AHEAD + words - 1 - np.arange(words)
-                data = int(due.max())
-            for n in in_tile:
-                burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
-                while (weights := self._weights(phase, n)) >= LATER:
-                    yield
-                steady &= weights <= self.core_free
-                opens = max(self.core_free, weights)
-                last = opens + words - 1
-                if n == in_tile[0]:
-                    last = max(last, data)
-                if first_step is None:
-                    first_step = max(opens, (first_beat or 0) + AHEAD)
-                    results.begins = yield from _known(partial(self._opens, phase))
-                self._ends(last, burst, results)
-            total = (self.released[-1][0] if self.released else self.claimed - words) + words
-            self.released.append((total, self.last_step + 1 + g.rows + FREED))
-            alike = tiles - tile - 2
-            pace, paced, ended = self.last_step - ended, pace, self.last_step
-            likely = steady and pace == paced and alike >= REPEATED
-            before, mark = mark, self._mark(phase, beat, results) if likely else None
-            if before is not None and mark is not None and before.ahead == mark.ahead:
-                beat += self._repeat(phase, before, alike, results)
-                mark, ended = self._mark(phase, beat, results), self.last_step
-                tile += alike
-            tile += 1
-            if tile == tiles:
-                rounds, tile = rounds[1:], 0
+        mark, pace, ended = None, 0, self.last_step
+        for in_tile in rounds:
+            tile = 0
+            while tile < tiles:
+                count = min(g.rows, pixels - tile * g.rows)
+                beat = max(beat, self._room(words))
+                steady = beat >= rows.latest()
+                if steady:
+                    if first_beat is None:
+                        first_beat = beat
+                    last_pixel = beat + (count - 1) * pixel_beats
+                    data = last_pixel + AHEAD + slack + words - 1
+                    self._gathers(phase, beat, last_pixel + pixel_beats)
+                    beat = last_pixel + pixel_beats
+                else:
+                    beat, opened, times = yield from self._waiting(
+                        phase, tile * g.rows, count, beat, rows, line_beats
+                    )
+                    if first_beat is None:
+                        first_beat = opened
+                    due = times[completes] + AHEAD + words - 1 - np.arange(words)
+                    data = int(due.max())
+                for n in in_tile:
+                    burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
+                    while (weights := self._weights(phase, n)) >= LATER:
+                        yield
+                    steady &= weights <= self.core_free
+                    opens = max(self.core_free, weights)
+                    last = opens + words - 1
+                    if n == in_tile[0]:
+                        last = max(last, data)
+                    if first_step is None:
+                        first_step = max(opens, (first_beat or 0) + AHEAD)
+                        results.begins = yield from _known(partial(self._opens, phase))
+                    self._ends(last, burst, results)
+                total = (self.released[-1][0] if self.released else self.claimed - words) + words
+                self.released.append((total, self.last_step + 1 + g.rows + FREED))
+                alike = tiles - tile - 2
+                pace, paced, ended = self.last_step - ended, pace, self.last_step
+                likely = steady and pace == paced and alike >= REPEATED
+                before, mark = mark, self._mark(phase, beat, results) if likely else None
+                if before is not None and mark is not None and before.ahead == mark.ahead:
+                    beat += self._repeat(phase, before, alike, results)
+                    mark, ended = self._mark(phase, beat, results), self.last_step
+                    tile += alike
+                tile += 1
         self.next_beat = beat
         return first_beat or 0, first_step or 0
 
