@@ -110,7 +110,11 @@ def compile_graph(
             refusal = error if part in (policy, "sequential", "fixed") else refusal
         found = search.leaner()
         best = min((one for one in (found, best) if one is not None), key=_cost, default=None)
-        tried, failure = [*search.tried, *tried], search.failure or failure
+        if part == "between":
+            # What one core needs is said first.
+            tried, failure = [*tried, *search.tried], failure or search.failure
+        else:
+            tried, failure = [*search.tried, *tried], search.failure or failure
     if best is None and refusal is not None:
         raise refusal
     if best is None:

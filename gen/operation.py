@@ -1,7 +1,7 @@
 """Operation: one word for each unit of the compute path, before anything has an address."""
 
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -289,7 +289,7 @@ class Operation:
         most = (self._terms << 7) + int(np.abs(self.bias, dtype=np.int64).max(initial=0))
         return (most << max(0, int(self.shift.max(initial=0)))).bit_length() + 1
 
-    @property
+    @cached_property
     def _terms(self) -> int:
         """The largest sum of an output's absolute weights."""
         if self.weights is None:
