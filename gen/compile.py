@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from .bands import Turns, interleaved
 from .check import check
+from .cost import steps
 from .errors import UserError
 from .fit import schedule_graph, schedule_work, sufficient
 from .graph import Graph
@@ -20,6 +21,7 @@ from .traffic import LATER
 from .turns import turns
 from .unrolled.choice import Unrolled, choose
 from .unrolled.choice import placement as with_unrolled
+from .work import Work
 
 __all__ = ["Compiled", "compile_graph", "machine_for"]
 
@@ -89,11 +91,13 @@ def compile_graph(
     best = min(known, key=_cost, default=None) if policy == "auto" else None
     tried: list[Placement] = []
     failure: UserError | None = None
+    refusal: UserError | None = None
     parts = PARTS.get(policy, (policy,)) if best is None else ("between",)
     if geometry is not None:
         parts = ("fixed",)
     for part in parts:
         search = _Search(graph, target, unrolled, throttled, part, tell)
+        search.known = tried
         search.limit = best.prediction.cycles if best is not None else LATER
         try:
             if geometry is not None:
@@ -101,13 +105,18 @@ def compile_graph(
             else:
                 search.try_all(placements(graph, target, part, tell))
                 search.try_turns()
-        except UserError:
-            # What cannot be dataflow may be something else, until nothing is left.
-            if best is None and part == parts[-1]:
-                raise
+        except UserError as error:
+            # What cannot be dataflow may be something else.
+            refusal = error if part in (policy, "sequential", "fixed") else refusal
         found = search.leaner()
         best = min((one for one in (found, best) if one is not None), key=_cost, default=None)
-        tried, failure = [*search.tried, *tried], search.failure or failure
+        if part == "between":
+            # What one core needs is said first.
+            tried, failure = [*tried, *search.tried], failure or search.failure
+        else:
+            tried, failure = [*search.tried, *tried], search.failure or failure
+    if best is None and refusal is not None:
+        raise refusal
     if best is None:
         tell("looking for a budget that suffices")
         raise _refusal(graph, target, tried, failure)
@@ -134,6 +143,8 @@ class _Search:
     """Cycles beyond which nobody is interested."""
     best: Compiled | None = None
     chosen: Placement | None = None
+    known: Sequence[Placement] = ()
+    """What other parts have tried."""
     tried: list[Placement] = field(default_factory=list)
     failure: UserError | None = None
     ample: bool = False
@@ -143,11 +154,14 @@ class _Search:
         """Schedule and time placements, each with what is unrolled."""
         for one in given:
             placement = with_unrolled(self.graph, one, self.unrolled)
-            if self.unrolled and placement in self.tried:
+            if placement in self.known or (self.unrolled and placement in self.tried):
                 continue
             self.tried.append(placement)
             try:
-                schedule = schedule_graph(self.graph, self.target, placement)
+                work = placed(self.graph, placement, self.target.offchip_bytes_per_cycle)
+                if self._slow(work):
+                    continue
+                schedule = schedule_work(self.graph, self.target, work)
             except UserError as error:
                 self.failure = self.failure or error
                 continue
@@ -172,6 +186,8 @@ class _Search:
         ends: dict = {"inputs": self.graph.inputs, "outputs": self.graph.outputs}
         placement = replace(given, rows=True)
         work = placed(self.graph, placement, axi_bytes)
+        if self._slow(work):
+            return
 
         def attempt(chosen: Turns) -> Schedule | None:
             taking = interleaved(work, chosen, **ends, axi_bytes=axi_bytes)
@@ -188,12 +204,23 @@ class _Search:
         """Time a schedule and keep it if it is better."""
         self.tell(f"predicting {_shapes(placement)}{how}")
         self.ample |= not _spills(schedule)
+        made = _compiled(self, schedule, self._most())
+        if made is not None and (self.best is None or _better(made, self.best, self.part)):
+            self.best, self.chosen = made, placement
+
+    def _most(self) -> int:
+        """Cycles beyond which a schedule would not be kept."""
         limit = self.limit
         if self.best is not None:
             limit = min(limit, self.best.prediction.cycles)
-        made = _compiled(self, schedule, limit + _margin(limit, self.part))
-        if made is not None and (self.best is None or _better(made, self.best, self.part)):
-            self.best, self.chosen = made, placement
+        return limit + _margin(limit, self.part)
+
+    def _slow(self, work: Work) -> bool:
+        """Whether the steps of an array alone are too many, so that no schedule need be made."""
+        busy = [0] * len(work.sites)
+        for op, core in work.operations:
+            busy[core] += steps(op, work.sites[core].geometry)
+        return max(busy) > self._most()
 
     def leaner(self) -> Compiled | None:
         """The best; where weights are streamed, the same cores with as much less memory, by

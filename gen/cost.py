@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from .operation import Geometry, Operation, Window
 from .order import groups_per_pixel
 
-__all__ = ["cycles"]
+__all__ = ["cycles", "steps"]
 
 OVERHEAD = 40
 """Cycles that a phase costs beyond its work, roughly."""
@@ -16,6 +16,13 @@ def cycles(operations: Sequence[Operation], geometry: Geometry, word_bytes: int)
     return sum(_bound(op, geometry, word_bytes) + OVERHEAD for op in operations)
 
 
+def steps(op: Operation, geometry: Geometry) -> int:
+    """Cycles of an array that no schedule of ``op`` goes below."""
+    if op.window.segments is not None:
+        return op.passes(geometry) * op.tiles(geometry)
+    return op.array_steps(geometry)
+
+
 def _bound(op: Operation, geometry: Geometry, word_bytes: int) -> int:
     most = word_bytes // geometry.element_bytes
     w = op.window
@@ -23,8 +30,7 @@ def _bound(op: Operation, geometry: Geometry, word_bytes: int) -> int:
         beats = w.taps * -(-w.run // most)
         return max(w.repeats * _lines(w) * beats, w.repeats * _steps(w), op.tiles(geometry))
     gather = w.pixel_count * w.lines * w.taps * -(-w.run // min(most, geometry.depth + 1))
-    steps = op.array_steps(geometry)
-    return max(gather, steps, w.pixel_count * groups_per_pixel(op, geometry))
+    return max(gather, op.array_steps(geometry), w.pixel_count * groups_per_pixel(op, geometry))
 
 
 def _lines(w: Window) -> int:

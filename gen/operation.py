@@ -1,6 +1,7 @@
 """Operation: one word for each unit of the compute path, before anything has an address."""
 
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ __all__ = [
     "outputs_between",
     "same",
 ]
+
+KEPT = 1 << 13
+"""Windows of which it is remembered which rows they read: those of a schedule."""
 
 
 @dataclass(frozen=True)
@@ -137,28 +141,39 @@ class Window:
             return self.lines * self.taps * -(-self.run // depth)
         return -(-self.lines * self.taps * self.run // depth)
 
-    def spans(self) -> list[tuple[int, int]]:
+    def spans(self) -> tuple[tuple[int, int], ...]:
         """Per source row, the elements [first, last) of the storage that any pixel reads."""
-        taps = self.tap_step * np.arange(self.taps)
-        pixels = self.pixel_step * np.arange(self.pixels)
-        places = self.position + (pixels[:, None] + taps[None, :]).reshape(-1)
-        inside = places[(places < self.width) & (places + self.run > 0)]
-        low = max(0, int(inside.min(initial=self.width)))
-        high = min(self.width, int((inside + self.run).max(initial=0)))
-        high += max(0, self.repeats - 1) * self.repeat_step
-        start = self.offset - self.position
-        line = self.line >> self.doubled
-        rows = [start + (y - line) * self.pitch for y in range(self.height)]
-        return [(row + low, row + high) for row in rows]
+        return _spans(self)
 
-    def touched_rows(self) -> set[int]:
+    def touched_rows(self) -> frozenset[int]:
         """The source rows that any pixel reads."""
-        y = {
-            self.line + r * self.row_stride + k * self.line_stride
-            for r in range(self.rows)
-            for k in range(self.lines)
-        }
-        return {row for row in (line >> self.doubled for line in y) if 0 <= row < self.height}
+        return _touched_rows(self)
+
+
+@lru_cache(KEPT)
+def _spans(window: Window) -> tuple[tuple[int, int], ...]:
+    w = window
+    taps = w.tap_step * np.arange(w.taps)
+    pixels = w.pixel_step * np.arange(w.pixels)
+    places = w.position + (pixels[:, None] + taps[None, :]).reshape(-1)
+    inside = places[(places < w.width) & (places + w.run > 0)]
+    low = max(0, int(inside.min(initial=w.width)))
+    high = min(w.width, int((inside + w.run).max(initial=0)))
+    high += max(0, w.repeats - 1) * w.repeat_step
+    start = w.offset - w.position
+    line = w.line >> w.doubled
+    rows = [start + (y - line) * w.pitch for y in range(w.height)]
+    return tuple((row + low, row + high) for row in rows)
+
+
+@lru_cache(KEPT)
+def _touched_rows(window: Window) -> frozenset[int]:
+    w = window
+    y = {
+        w.line + r * w.row_stride + k * w.line_stride for r in range(w.rows) for k in range(w.lines)
+    }
+    rows = (line >> w.doubled for line in y)
+    return frozenset(row for row in rows if 0 <= row < w.height)
 
 
 @dataclass(frozen=True)
@@ -274,7 +289,7 @@ class Operation:
         most = (self._terms << 7) + int(np.abs(self.bias, dtype=np.int64).max(initial=0))
         return (most << max(0, int(self.shift.max(initial=0)))).bit_length() + 1
 
-    @property
+    @cached_property
     def _terms(self) -> int:
         """The largest sum of an output's absolute weights."""
         if self.weights is None:

@@ -44,26 +44,28 @@ def group_starts(op: Operation, geometry: Geometry) -> tuple[np.ndarray, np.ndar
     array delivers them: tiles, passes, rows, groups; or, if stationary, passes before tiles."""
     if op.window.segments is not None:
         return _tile_starts(op, geometry)
-    pixels = op.window.pixel_count
-    per_pixel = groups_per_pixel(op, geometry)
-    channel = np.arange(per_pixel, dtype=np.int64)
+    places, offset, count = _places(op, geometry)
+    g, passes, tiles = geometry, op.passes(geometry), op.tiles(geometry)
+    # As if every tile had all its rows, and every pass all its groups.
+    pixel = np.arange(tiles * g.rows).reshape(tiles, 1, g.rows, 1)
+    channel = np.arange(passes * g.groups).reshape(1, passes, 1, g.groups)
+    if op.stationary:
+        pixel, channel = pixel.swapaxes(0, 1), channel.swapaxes(0, 1)
+    there = (pixel < len(places)) & (channel < len(offset))
+    starts = places[pixel % len(places)] + offset[channel % len(offset)]
+    counts = np.broadcast_to(count[channel % len(offset)], starts.shape)
+    return starts[there], counts[there]
+
+
+def _places(op: Operation, geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of an operation without segments: where each pixel lies, and of each of a pixel's groups how
+    much further on it begins and how many elements it has."""
+    channel = np.arange(groups_per_pixel(op, geometry), dtype=np.int64)
     passes, group = np.divmod(channel, geometry.groups)
     group_step, pass_step = op.sink.steps(geometry)
     offset = passes * pass_step + group * group_step
     count = np.minimum(geometry.lanes, op.outputs - channel * geometry.lanes)
-    places = pixel_offsets(op.sink, pixels)
-    tile, row = np.divmod(np.arange(pixels, dtype=np.int64), geometry.rows)
-    # Sort key: tile, pass, row, group; pixels and channels are already in order within each.
-    if op.stationary:
-        full_tile = tile[:, None] + passes[None, :] * op.tiles(geometry)
-    else:
-        full_tile = tile[:, None] * op.passes(geometry) + passes[None, :]
-    key = (full_tile * geometry.rows + row[:, None]) * geometry.groups
-    key = key + group[None, :]
-    order = np.argsort(key, axis=None, kind="stable")
-    starts = (places[:, None] + offset[None, :]).reshape(-1)[order]
-    counts = np.broadcast_to(count, (pixels, per_pixel)).reshape(-1)[order]
-    return starts, counts
+    return pixel_offsets(op.sink, op.window.pixel_count), offset, count
 
 
 def _tile_starts(op: Operation, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
@@ -113,9 +115,13 @@ def second_words(op: Operation, geometry: Geometry, word_bytes: int) -> np.ndarr
 
 def written_bytes(op: Operation, geometry: Geometry) -> tuple[int, int]:
     """The bytes of the sink's storage between which all outputs lie."""
-    starts, counts = group_starts(op, geometry)
-    unit = geometry.element_bytes
-    return unit * int(starts.min()), unit * int((starts + counts).max())
+    if op.window.segments is not None:
+        starts, counts = group_starts(op, geometry)
+        low, high = starts.min(), (starts + counts).max()
+    else:
+        places, offset, count = _places(op, geometry)
+        low, high = places.min() + offset.min(), places.max() + (offset + count).max()
+    return geometry.element_bytes * int(low), geometry.element_bytes * int(high)
 
 
 def operand_bytes(op: Operation, geometry: Geometry) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -128,5 +134,4 @@ def operand_bytes(op: Operation, geometry: Geometry) -> tuple[tuple[int, int], t
         first = (unit * min(low for low, _ in spans), unit * max(high for _, high in spans))
     if op.residual is None:
         return first, (0, 0)
-    starts, counts = group_starts(replace(op, sink=op.residual.place), geometry)
-    return first, (unit * int(starts.min()), unit * int((starts + counts).max()))
+    return first, written_bytes(replace(op, sink=op.residual.place), geometry)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from rtl.unrolled.layer import UnrolledArray
 from .operation import Operation, Window
 from .order import groups_per_pixel
 from .schedule import Phase, Schedule
+from .series import Series
 from .traffic import FIRST_WORD, LATER, Channel
 
 __all__ = ["Latencies", "Prediction", "Span", "predict", "predict_within"]
@@ -44,6 +46,9 @@ SWITCH = 2
 FREED = STEP_LATENCY + Packer.ROOM_LATENCY + Gather.TOKEN_LATENCY
 """Cycles from the release of a tile's words to the request of a beat that needs their room, beyond
 those that the release itself takes."""
+
+REPEATED = 16
+"""Tiles that are enough to look whether they repeat what the one before did."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,24 @@ class _Results:
     in_row: int = 0
 
 
+@dataclass(frozen=True)
+class _Mark:
+    """A core between two tiles.
+
+    ``ahead`` is all that the next tile's cycles depend on, but for what other units do, in cycles
+    after the last step; the rest says how much there has been.
+    """
+
+    ahead: tuple[Any, ...]
+    last_step: int
+    steps: int
+    claimed: int
+    passes: int
+    taken: int
+    stored: int
+    reads: int
+
+
 class _Rows:
     """First cycle in which each source row of a phase may be read."""
 
@@ -151,9 +174,7 @@ class _Core:
         self.schedule = model.schedule
         self.geometry = self.schedule.cores[index].geometry
         # Cycle in which each group is taken, and, where it passes the softmax unit, stored.
-        self.taken: list[int] = []
-        self.stored: list[int] = []
-        self.pass_ends: list[int] = []
+        self.taken, self.stored, self.pass_ends = Series(), Series(), Series()
         self.gather_ends: list[int] = []
         self.next_beat = FIRST_WORD
         # The gather unit's loops: the next word's first step, steps of this word, latest requests.
@@ -167,13 +188,11 @@ class _Core:
         self.claimed = 0
         self.released: deque[tuple[int, int]] = deque()
         self.latency = Epilogue.latency(config)
+        # Groups that may be on their way when a pass begins.
+        self.credit = config.results - config.rows * config.groups
         array = UnrolledArray if config.product_words else Array
         self.drain = STEP_LATENCY + array.latency(config)
         self.window = config.window // config.element_bytes
-
-    def progress(self) -> int:
-        """Grows with everything that the others may wait for."""
-        return len(self.stored) + len(self.gather_ends) + len(self.pass_ends)
 
     def _rows(self, phase: Phase) -> _Rows:
         producer = phase.gather.producer
@@ -181,10 +200,10 @@ class _Core:
             return _Rows(phase, self.model.channels[TENSORS].known_fetched_at)
         return _Rows(phase, partial(self.model.stored_at, producer))
 
-    def _weights(self, phase: Phase, n: int) -> _Wait:
-        """When the weights of pass ``n`` are there, which may depend on the passes before it."""
+    def _weights(self, phase: Phase, n: int) -> int:
+        """When the weights of pass ``n`` are there, or LATER."""
         count = phase.need + n * phase.pass_need
-        return _known(partial(self.model.channels[CONSTANTS].known_fetched_at, count))
+        return self.model.channels[CONSTANTS].known_fetched_at(count)
 
     def _opens(self, phase: Phase) -> int:
         """When the epilogue may take its first result."""
@@ -238,12 +257,71 @@ class _Core:
     def _gathers(self, phase: Phase, first: int, end: int) -> None:
         """The gather unit reads its buffer from ``first`` to before ``end``."""
         self._requested(first, end)
+        if len(self.schedule.cores) > 1:
+            return
         firsts, ends = self.model.busy[self.schedule.lifetimes[phase.source].buffer]
         if ends and ends[-1] == first:
             ends[-1] = end
         else:
             firsts.append(first)
             ends.append(end)
+
+    def _mark(self, phase: Phase, beat: int, results: _Results) -> _Mark:
+        """Before a tile of ``phase`` whose first beat is not before ``beat``.
+
+        What is over before the next tile can ask for it is left out.
+        """
+        now, words = self.last_step, phase.operation.words(self.geometry)
+        held = len(self.taken) - self.credit
+        taken = self.taken.last + 1 + Core.CREDIT_LATE > now + words
+        left, requests = Gather.QUEUE + 1, []
+        for end, count in reversed(self.requests):
+            requests.append((end - now, min(left, count)))
+            left -= min(left, count)
+            if not left:
+                break
+        return _Mark(
+            ahead=(
+                (beat - now, self.last_burst, results.begins - now, results.in_row),
+                tuple((n - self.claimed, at - now) for n, at in self.released if at > beat),
+                [(first - now, *run) for first, *run in self.taken.since(max(0, held - 1))]
+                if taken
+                else [],
+                requests,
+            ),
+            last_step=now,
+            steps=self.steps,
+            claimed=self.claimed,
+            passes=len(self.pass_ends),
+            taken=len(self.taken),
+            stored=len(self.stored),
+            reads=len(self.model.busy[self.schedule.lifetimes[phase.source].buffer][0]),
+        )
+
+    def _repeat(self, phase: Phase, since: _Mark, times: int, results: _Results) -> int:
+        """What happened after ``since`` happens so many times again, as a core does that stands as
+        it stood then; returns how many cycles later it then stands so."""
+        period = self.last_step - since.last_step
+        later = times * period
+        self.pass_ends.repeat(since.passes, times, period)
+        self.taken.repeat(since.taken, times, period)
+        self.stored.repeat(since.stored, times, period)
+        firsts, ends = self.model.busy[self.schedule.lifetimes[phase.source].buffer]
+        if len(firsts) > since.reads:
+            for cycles in (firsts, ends):
+                own = cycles[since.reads :]
+                cycles += [at + n * period for n in range(1, times + 1) for at in own]
+        elif ends:
+            ends[-1] += later
+        words = times * (self.claimed - since.claimed)
+        self.claimed += words
+        self.released = deque((n + words, at + later) for n, at in self.released)
+        self.requests = deque((end + later, count) for end, count in self.requests)
+        self.steps += times * (self.steps - since.steps)
+        self.last_step += later
+        self.core_free += later
+        results.begins += later
+        return later
 
     def _room(self, words: int) -> int:
         """First cycle in which the patch ring has room for a tile of ``words``."""
@@ -272,9 +350,10 @@ class _Core:
         first_beat, first_step = yield from steps(phase, results)
         self._walked()
         self.gather_ends.append(self.next_beat - 1)
-        ends = self.stored[-1]
+        self.model.moved = True
+        ends = self.stored.last
         softmax_free = ends + SWITCH - Epilogue.STORE_LATENCY if per_row is not None else 0
-        self.epilogue_free = max(self.taken[-1] + self.latency + SWITCH, softmax_free)
+        self.epilogue_free = max(self.taken.last + self.latency + SWITCH, softmax_free)
         spans = ((first_beat, self.next_beat - 1), (first_step, self.last_step))
         for unit, span in zip(CORE_UNITS, (*spans, (results.first or 0, ends)), strict=True):
             self.model.span(numbered(unit, self.index), index, op.name, *span)
@@ -295,40 +374,53 @@ class _Core:
         started = yield from _known(partial(self.model.stored_at, self.index, phase.gather.start))
         beat = max(self._begins(), started + Gather.TOKEN_LATENCY)
         # All passes of each tile; or every tile, read again, in each pass.
-        rounds = [(tile, range(passes)) for tile in range(tiles)]
-        if op.stationary:
-            rounds = [(tile, range(n, n + 1)) for n in range(passes) for tile in range(tiles)]
-        for tile, in_tile in rounds:
-            count = min(g.rows, pixels - tile * g.rows)
-            beat = max(beat, self._room(words))
-            if beat >= rows.latest():
-                if first_beat is None:
-                    first_beat = beat
-                last_pixel = beat + (count - 1) * pixel_beats
-                data = last_pixel + AHEAD + slack + words - 1
-                self._gathers(phase, beat, last_pixel + pixel_beats)
-                beat = last_pixel + pixel_beats
-            else:
-                beat, opened, times = yield from self._waiting(
-                    phase, tile * g.rows, count, beat, rows, line_beats
-                )
-                if first_beat is None:
-                    first_beat = opened
-                due = times[completes] + AHEAD + words - 1 - np.arange(words)
-                data = int(due.max())
-            for n in in_tile:
-                burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
-                weights = yield from self._weights(phase, n)
-                opens = max(self.core_free, weights)
-                last = opens + words - 1
-                if n == in_tile[0]:
-                    last = max(last, data)
-                if first_step is None:
-                    first_step = max(opens, (first_beat or 0) + AHEAD)
-                    results.begins = yield from _known(partial(self._opens, phase))
-                self._ends(last, burst, results)
-            total = (self.released[-1][0] if self.released else self.claimed - words) + words
-            self.released.append((total, self.last_step + 1 + g.rows + FREED))
+        rounds = [range(n, n + 1) for n in range(passes)] if op.stationary else [range(passes)]
+        mark, pace, ended = None, 0, self.last_step
+        for in_tile in rounds:
+            tile = 0
+            while tile < tiles:
+                count = min(g.rows, pixels - tile * g.rows)
+                beat = max(beat, self._room(words))
+                steady = beat >= rows.latest()
+                if steady:
+                    if first_beat is None:
+                        first_beat = beat
+                    last_pixel = beat + (count - 1) * pixel_beats
+                    data = last_pixel + AHEAD + slack + words - 1
+                    self._gathers(phase, beat, last_pixel + pixel_beats)
+                    beat = last_pixel + pixel_beats
+                else:
+                    beat, opened, times = yield from self._waiting(
+                        phase, tile * g.rows, count, beat, rows, line_beats
+                    )
+                    if first_beat is None:
+                        first_beat = opened
+                    due = times[completes] + AHEAD + words - 1 - np.arange(words)
+                    data = int(due.max())
+                for n in in_tile:
+                    burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
+                    while (weights := self._weights(phase, n)) >= LATER:
+                        yield
+                    steady &= weights <= self.core_free
+                    opens = max(self.core_free, weights)
+                    last = opens + words - 1
+                    if n == in_tile[0]:
+                        last = max(last, data)
+                    if first_step is None:
+                        first_step = max(opens, (first_beat or 0) + AHEAD)
+                        results.begins = yield from _known(partial(self._opens, phase))
+                    self._ends(last, burst, results)
+                total = (self.released[-1][0] if self.released else self.claimed - words) + words
+                self.released.append((total, self.last_step + 1 + g.rows + FREED))
+                alike = tiles - tile - 2
+                pace, paced, ended = self.last_step - ended, pace, self.last_step
+                likely = steady and pace == paced and alike >= REPEATED
+                before, mark = mark, self._mark(phase, beat, results) if likely else None
+                if before is not None and mark is not None and before.ahead == mark.ahead:
+                    beat += self._repeat(phase, before, alike, results)
+                    mark, ended = self._mark(phase, beat, results), self.last_step
+                    tile += alike
+                tile += 1
         self.next_beat = beat
         return first_beat or 0, first_step or 0
 
@@ -348,7 +440,8 @@ class _Core:
         places = window.repeats * window.pixel_count
         per_pass = places // op.passes(self.geometry)
         for place in range(places):
-            weights = yield from self._weights(phase, place // per_pass)
+            while (weights := self._weights(phase, place // per_pass)) >= LATER:
+                yield
             step = max(step, weights)
             row = place // window.pixels % window.rows
             phases = 0
@@ -395,32 +488,39 @@ class _Core:
 
     def _ends(self, last: int, burst: int, results: _Results) -> None:
         """A pass's last step, not before ``last``, and what becomes of its results."""
-        config = self.config
         last = max(last, self.last_step + self.last_burst)
-        held = len(self.taken) + config.rows * config.groups - config.results
+        held = len(self.taken) - self.credit
         if held > 0:
             last = max(last, self.taken[held - 1] + 1 + Core.CREDIT_LATE)
         self.core_free, self.last_step, self.last_burst = last + 1, last, burst
-        self.pass_ends.append(last)
+        self.pass_ends.extend(last)
+        self.model.moved = True
         push = last + self.drain + Epilogue.QUEUE_LATENCY
-        for j in range(burst):
-            take = max(push + j, results.begins)
-            if results.first is None:
-                results.first = take
-            self.taken.append(take)
-            results.begins = take + 1
-            if results.per_row is None:
-                if results.in_row >= results.pool_row:
-                    self.stored.append(take + self.latency)
-                results.in_row = (results.in_row + 1) % max(1, 2 * results.pool_row)
-                continue
-            results.in_row += 1
-            if results.in_row == results.per_row:
-                results.in_row = 0
-                ends = take + self.latency + Epilogue.softmax_latency(config, results.per_row)
-                behind = range(results.per_row - 1, -1, -1)
-                self.stored += [ends - k * config.lanes for k in behind]
-                results.begins = ends - Epilogue.STORE_LATENCY + 1
+        while burst > 0:
+            burst -= self._takes(max(push, results.begins), burst, results)
+
+    def _takes(self, first: int, most: int, results: _Results) -> int:
+        """The epilogue takes up to ``most`` results from cycle ``first`` on, until a row ends that
+        is stored as a whole, or another begins; returns how many."""
+        row = results.per_row or results.pool_row
+        count = min(most, row - results.in_row % row) if row else most
+        if results.first is None:
+            results.first = first
+        self.taken.extend(first, count)
+        results.begins = first + count
+        results.in_row += count
+        if results.per_row is None:
+            if results.in_row > results.pool_row or not row:
+                self.stored.extend(first + self.latency, count)
+            results.in_row %= max(1, 2 * row)
+        elif results.in_row == row:
+            results.in_row = 0
+            softmax = Epilogue.softmax_latency(self.config, row)
+            ends = first + count - 1 + self.latency + softmax
+            step = self.config.lanes
+            self.stored.extend(ends - (row - 1) * step, row, step)
+            results.begins = ends - Epilogue.STORE_LATENCY + 1
+        return count
 
     def _waiting(
         self, phase: Phase, first: int, count: int, beat: int, rows: _Rows, line_beats: int
@@ -458,6 +558,8 @@ class _Model:
             )
         ]
         self.spans: list[Span] = []
+        # Whether anything has happened lately that cores wait for of each other.
+        self.moved = False
         # Per buffer the runs of cycles in which a gather unit reads it: their firsts and ends.
         self.busy = [([], []) for _ in schedule.buffer_bytes]
         self.cores = [_Core(self, index, core) for index, core in enumerate(config.cores)]
@@ -487,16 +589,13 @@ class _Model:
             run = min(run + 1, len(firsts) - 1)
         return cycle
 
-    def _progress(self) -> int:
-        return sum(core.progress() for core in self.cores)
-
     def run(self, limit: int) -> Prediction | None:
         """What happens, or None once something happens after ``limit``."""
         waiting = [core.run() for core in self.cores]
         while waiting:
-            before = self._progress()
+            self.moved = False
             waiting = [steps for steps in waiting if next(steps, self) is not self]
-            if waiting and self._progress() == before and self._advance() > limit:
+            if waiting and not self.moved and self._advance(limit) > limit:
                 return None
         for channel in self.channels:
             channel.finish()
@@ -507,12 +606,14 @@ class _Model:
         spans = sorted(self.spans, key=lambda s: (self.config.units.index(s.unit), s.index))
         return Prediction(cycles, tuple(spans))
 
-    def _advance(self) -> int:
-        """All cores wait for a channel: the earliest beat of any is the next thing to happen.
-        Returns its cycle."""
-        first, *others = sorted(self.channels, key=Channel.opens)
-        first.advance(others[0].opens() if others else LATER)
-        return first.slot
+    def _advance(self, limit: int) -> int:
+        """All cores wait for a channel: the earliest beat of any is the next thing to happen, until
+        something comes that is waited for, or ``limit`` is over. Returns its cycle."""
+        while True:
+            first, *others = sorted(self.channels, key=Channel.opens)
+            came = first.advance(others[0].opens() if others else LATER)
+            if came or first.slot > limit:
+                return first.slot
 
 
 def _known(ask: Callable[[], int]) -> _Wait:
@@ -522,7 +623,7 @@ def _known(ask: Callable[[], int]) -> _Wait:
     return cycle
 
 
-def _reached(cycles: Sequence[int], count: int, delay: int) -> int:
+def _reached(cycles: Sequence[int] | Series, count: int, delay: int) -> int:
     """When ``count`` things are seen to have happened, ``delay`` cycles after the last of them."""
     if count > len(cycles):
         return LATER

@@ -225,22 +225,28 @@ class Channel:
         """The next slot that will be given away, as far as is known."""
         return max(self.slot, min(self.reads.ready(), self.writes.ready()))
 
-    def advance(self, until: int = LATER) -> None:
-        """Give slots away, as long as nothing changes: one, or reads before ``until`` and up to
-        the last that is asked for."""
-        reads, writes = self.reads.ready(), self.writes.ready()
-        slot = max(self.slot, min(reads, writes))
-        assert slot < LATER, "a transfer waits for what only comes after it"
-        asked = self.asked - self.reads.total if self.asked < LATER else LATER
-        self.asked = LATER
-        most = max(1, min(asked, until - slot))
-        contested = reads <= slot and writes <= slot
-        count = 1
-        if reads > slot or (contested and self.write_turn):
-            self.writes.take(slot)
-        else:
-            count = 1 if contested else min(self.reads.burst, writes - slot, most)
-            self.reads.take(slot, count)
-        if contested:
-            self.write_turn = not self.write_turn
-        self.slot = slot + count
+    def advance(self, until: int = LATER) -> bool:
+        """Give slots away, at least one and then those before ``until``, up to what is asked for or
+        the end of a transfer to memory; returns whether it came to that."""
+        ends, writes, given = len(self.writes.ends), self.writes.ready(), False
+        while True:
+            reads = self.reads.ready()
+            slot = max(self.slot, min(reads, writes))
+            if given and slot >= until:
+                return False
+            assert slot < LATER, "a transfer waits for what only comes after it"
+            given, contested = True, reads <= slot and writes <= slot
+            count = 1
+            if reads > slot or (contested and self.write_turn):
+                self.writes.take(slot)
+                writes = self.writes.ready()
+            else:
+                most = max(1, min(self.asked - self.reads.total, until - slot))
+                count = 1 if contested else min(self.reads.burst, writes - slot, most)
+                self.reads.take(slot, count)
+            if contested:
+                self.write_turn = not self.write_turn
+            self.slot = slot + count
+            if self.reads.total >= self.asked or len(self.writes.ends) > ends:
+                self.asked = LATER
+                return True
