@@ -253,8 +253,9 @@ def _follows(
             height, lag, tail = output_rows(maker), 0.0, 0.0
             if storage == op.window.storage and op.window.height == height > 1:
                 lag = part(maker, slice(rows_until(op, 1)))
-                last = next(n for n in range(1, rows + 1) if rows_until(op, n) == height)
-                tail = part(op, slice(last - 1, None))
+                # Some convolutions read nothing of the last row.
+                after = sum(rows_until(op, n) < height for n in range(1, rows + 1))
+                tail = part(op, slice(after, None))
             elif isinstance(tasks[op.tasks[0]], MatMul) and op.window.pixel_count == 1:
                 # Of a vector, every pass reads all.
                 tail = 1 - 1 / -(-op.outputs // most)

@@ -135,6 +135,13 @@ def test_scripts_are_as_they_were(design, name, tmp_path):
             assert files.files[file] == (GOLDEN / name / file).read_text(), file
 
 
+def test_a_differential_clock_has_two_pins_and_one_period(design, tmp_path):
+    text = made(design, "genesys2", tmp_path).files["board.xdc"]
+    assert 'create_clock -name clk_0__p -period 5.0 [get_nets "clk_0__p"]' in text
+    assert 'set_property LOC AD11 [get_ports "clk_0__n"]' in text
+    assert 'set_property IOSTANDARD "LVDS" [get_ports "clk_0__n"]' in text
+
+
 @pytest.mark.parametrize("name", ["pynq-z2", "u280"])
 def test_the_wrapper_fits_the_accelerator(design, name, tmp_path):
     made(design, name, tmp_path)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from gen.policy import POLICIES
 from gen.target import Target
 from gen.timing import predict_within
 from gen.traffic import MEMORY_LATENCY
+from intarsia.graph import GraphBuilder
 from tests.random_graphs import graphs
 
 POINT_A = Target(onchip_bytes=4 << 20, offchip_bytes_per_cycle=64)
@@ -52,6 +54,18 @@ def _bound(compiled: Compiled, policy: str) -> int:
 def test_no_dataflow_is_quicker_than_its_bound(name, multipliers):
     compiled = _compiled(name, "dataflow", multipliers)
     assert _bound(compiled, "dataflow") <= compiled.prediction.cycles
+
+
+def test_no_dataflow_is_quicker_than_its_bound_where_a_last_row_is_not_read():
+    rng, b = np.random.default_rng(3), GraphBuilder("odd")
+    x = b.input("x", (1, 11, 12, 2), fraction_bits=10)
+    x = b.conv(x, rng.normal(0, 0.3, (4, 2, 2, 2)), fraction_bits=9)
+    x = b.conv(x, rng.normal(0, 0.3, (4, 3, 3, 4)), stride=2, fraction_bits=9)
+    x = b.conv(x, rng.normal(0, 0.3, (4, 2, 2, 4)), stride=2, fraction_bits=9)
+    b.output(x)
+    target = replace(POINT_A, multipliers=24)
+    compiled = compile_graph(b.build(), target, policy="dataflow")
+    assert 0 < _bound(compiled, "dataflow") <= compiled.prediction.cycles
 
 
 @pytest.mark.parametrize("name", KERNELS)
