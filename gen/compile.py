@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 from .bands import Turns, interleaved
 from .check import check
@@ -11,6 +12,7 @@ from .fit import schedule_graph, schedule_work, sufficient
 from .graph import Graph
 from .machine import Machine, specialise
 from .operation import Geometry
+from .partition import costs
 from .placement import Placement, placed
 from .policy import PARTS, placements
 from .program import Program, config_for, program
@@ -95,6 +97,7 @@ def compile_graph(
     parts = PARTS.get(policy, (policy,)) if best is None else ("between",)
     if geometry is not None:
         parts = ("fixed",)
+    table = cache(partial(costs, graph, target, target.multipliers))
     for part in parts:
         search = _Search(graph, target, unrolled, throttled, part, tell)
         search.known = tried
@@ -103,7 +106,7 @@ def compile_graph(
             if geometry is not None:
                 search.try_all([Placement.single(graph, geometry)])
             else:
-                search.try_all(placements(graph, target, part, tell))
+                search.try_all(placements(graph, target, part, table, tell))
                 search.try_turns()
         except UserError as error:
             # What cannot be dataflow may be something else.

@@ -22,7 +22,7 @@ from .target import Target
 
 __all__ = ["Costs", "Partition", "Streams", "costs", "edges", "partition"]
 
-SECONDS = 4.0
+SECONDS = 2.0
 """Deterministic time of the solver for one number of cores, in its own unit."""
 
 ENOUGH = 16
@@ -191,6 +191,22 @@ def edges(
     return tuple((a, b, lag, tail) for (a, b), (lag, tail) in sorted(shares.items()))
 
 
+def _worthy(table: Costs, budget: int) -> list[Geometry]:
+    """The geometries within ``budget`` than which none as small is as quick for every group."""
+    within = (g for g in table.cycles if g.multipliers <= budget)
+    found: list[Geometry] = []
+    for g in sorted(within, key=lambda g: (g.multipliers, sum(table.cycles[g]), g.lanes)):
+        if not any(
+            all(
+                ours <= theirs
+                for ours, theirs in zip(table.cycles[other], table.cycles[g], strict=True)
+            )
+            for other in found
+        ):
+            found.append(g)
+    return found
+
+
 def _balanced(table: Costs, shapes: Sequence[Geometry], budget: int) -> list[Geometry]:
     """A shape for each group such that the slowest is as quick as ``budget`` allows: where tasks
     run as a pipeline, that one decides."""
@@ -257,7 +273,7 @@ def partition(
     One worker, a fixed seed and deterministic time: the same answer every time.
     """
     groups = range(len(table.groups))
-    shapes = [g for g in table.cycles if g.multipliers <= budget]
+    shapes = _worthy(table, budget)
     longest = [max((table.cycles[g][t] for g in shapes), default=0) for t in groups]
     horizon = sum(longest) + table.wait * len(groups)
     if not shapes or cores > len(table.groups):

@@ -6,7 +6,7 @@ from itertools import product
 from .errors import UserError
 from .geometry import candidates
 from .graph import Dot, Graph
-from .partition import Costs, costs, partition
+from .partition import Costs, partition
 from .placement import Placement
 from .target import Target
 
@@ -31,9 +31,13 @@ def placements(
     graph: Graph,
     target: Target,
     part: str,
+    table: Callable[[], Costs],
     progress: Callable[[str], None] = lambda words: None,
 ) -> Iterator[Placement]:
     """The placements that one of :data:`PARTS` allows and that promise most.
+
+    ``table`` weighs arrays (:func:`gen.partition.costs`); it is called where several cores are
+    looked for.
 
     Raises
     ------
@@ -58,9 +62,8 @@ def placements(
             yield Placement.single(graph, geometry)
     elif alone is None:
         progress("weighing arrays")
-        table = costs(graph, target, target.multipliers)
         found = _apart if part == "dataflow" else _between
-        yield from found(table, target.multipliers, progress)
+        yield from found(table(), target.multipliers, progress)
 
 
 def _between(table: Costs, budget: int, progress: Callable[[str], None]) -> Iterator[Placement]:
