@@ -1,7 +1,7 @@
 """Allocation: which storage lies in which buffer, where, and from when to when."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from .errors import UserError
@@ -86,8 +86,13 @@ class _Allocator:
         align: int,
         homes: Mapping[str, int],
         rings: Mapping[str, Ring],
+        total: int | None,
     ):
         self.operations, self.homes, self.rings = operations, homes, rings
+        self.total = total
+        self.peaks = [0] * len(capacities)
+        # Storages over which others are being written.
+        self.yielding: set[str] = set()
         self.extents = {n: -(-size // align) * align for n, size in storages.items()}
         sizes = {n: -(-ring.size // align) * align for n, ring in rings.items()}
         self.sizes = self.extents | sizes
@@ -146,18 +151,41 @@ class _Allocator:
         for buffer in self._homes(name):
             address = self._gap(buffer, size)
             if buffer not in barred and address is not None:
-                peak = max(
-                    (s.address + s.size for s in self.stays if s.buffer == buffer), default=0
-                )
-                growth = max(0, address + size - peak)
-                choices.append((buffer == shy, growth, address + size, buffer, address))
+                growth = max(0, address + size - self.peaks[buffer])
+                if self.total is None or sum(self.peaks) + growth <= self.total:
+                    choices.append((buffer == shy, growth, address + size, buffer, address))
         if not choices:
             return None
         return min(choices)[3:]
 
+    def _over(self, now: int) -> tuple[int, int] | None:
+        """The place of an operation's second operand, if nobody needs that afterwards and the
+        result can take it, element by element: each is read before it is written."""
+        sink, residual = self.operations[now].sink.storage, self.operations[now].residual
+        if self.total is None or residual is None:
+            return None
+        name = residual.place.storage
+        stay, later = self.stays[self.here[name]], [i for i in self.uses[name] if i >= now]
+        writers = {i for i in self.uses[sink] if self.operations[i].sink.storage == sink}
+        beside = {self.stays[self.here[n]].buffer for n in self.pairs[sink] if n in self.here}
+        if (
+            self.sizes[name] != self.sizes[sink]
+            or name in self.outputs
+            or {name, sink} & {*self.rings}
+            or stay.buffer not in self._homes(sink)
+            or stay.buffer in beside
+            or writers != {*later}
+            or not all(_over_second(self.operations[i], name, sink) for i in later)
+        ):
+            return None
+        self.yielding.add(name)
+        return stay.buffer, stay.address
+
     def _place(self, name: str, now: int, needed: set[str], fetched: bool) -> None:
-        while (choice := self._choose(name, now)) is None:
-            barred = needed | self._unfinished(now) | {*self.rings}
+        made = now >= 0 and name == self.operations[now].sink.storage
+        choice = self._over(now) if made else None
+        while choice is None and (choice := self._choose(name, now)) is None:
+            barred = needed | self._unfinished(now) | {*self.rings} | self.yielding
             homes = self._homes(name)
             victims = [
                 n
@@ -174,6 +202,7 @@ class _Allocator:
             self.offchip.add(victim)
         self.here[name] = len(self.stays)
         buffer, address = choice
+        self.peaks[buffer] = max(self.peaks[buffer], address + self.sizes[name])
         self.stays.append(
             _Stay(
                 name,
@@ -194,10 +223,11 @@ class _Allocator:
 
     def _too_small(self, now: int, names: set[str]) -> UserError:
         op = self.operations[min(now, len(self.operations) - 1)]
-        total = sum(self.sizes[n] for n in names)
+        needed = sum(self.sizes[n] for n in names)
+        one = f"{len(self.capacities)} of {max(self.capacities)} bytes"
+        has = one if self.total is None else f"{self.total} bytes of them"
         return UserError(
-            f"task '{op.tasks[0]}' needs {total} bytes of buffers at once, and there are "
-            f"{len(self.capacities)} of {max(self.capacities)} bytes"
+            f"task '{op.tasks[0]}' needs {needed} bytes of buffers at once, and there are {has}"
         )
 
     def _drop_dead(self, now: int) -> None:
@@ -228,11 +258,19 @@ class _Allocator:
             residuals.append(None if op.residual is None else self.here[reads[1]])
             sinks.append(self.here[op.sink.storage])
         self._drop_dead(len(self.operations))
-        peaks = [0] * len(self.capacities)
-        for stay in self.stays:
-            peaks[stay.buffer] = max(peaks[stay.buffer], stay.address + stay.size)
         lifetimes = tuple(Lifetime(**vars(stay)) for stay in self.stays)
-        return Allocation(lifetimes, tuple(sources), tuple(residuals), tuple(sinks), tuple(peaks))
+        places = tuple(sources), tuple(residuals), tuple(sinks)
+        return Allocation(lifetimes, *places, tuple(self.peaks))
+
+
+def _over_second(op: Operation, second: str, sink: str) -> bool:
+    """Whether an operation reads ``second`` as nothing but its second operand, each element where
+    it then writes one of ``sink``."""
+    if op.residual is None or {op.window.storage, op.factor} & {second, sink}:
+        return False
+    return (
+        op.residual.place.storage == second and replace(op.residual.place, storage=sink) == op.sink
+    )
 
 
 def allocate(
@@ -245,6 +283,7 @@ def allocate(
     align: int,
     homes: Mapping[str, int],
     rings: Mapping[str, Ring] = MappingProxyType({}),
+    total: int | None = None,
 ) -> Allocation:
     """Places every storage for every stretch of operations in which it is needed on chip.
 
@@ -264,10 +303,15 @@ def allocate(
         Of storages that are never on chip as a whole; they stay from first use to last.
     align
         Addresses and sizes are multiples of this many bytes.
+    total
+        Bytes of all buffers together, where memory is scarce. Results then overwrite their second
+        operand where nobody else needs it.
 
     Raises
     ------
     UserError
         Naming the task whose operands do not fit at once, and what would suffice.
     """
-    return _Allocator(operations, storages, inputs, outputs, capacities, align, homes, rings).run()
+    return _Allocator(
+        operations, storages, inputs, outputs, capacities, align, homes, rings, total
+    ).run()

@@ -9,6 +9,7 @@ import numpy as np
 from rtl.config import TENSORS
 from rtl.fetch import TENSOR, WEIGHTS
 
+from .allocate import Lifetime
 from .errors import UserError
 from .operation import same
 from .order import group_starts, operand_bytes, written_bytes
@@ -34,13 +35,39 @@ def _within(schedule: Schedule) -> None:
             _fail(None, "buffers", f"'{life.storage}' begins at unaligned byte {life.address}")
         if life.address < 0 or life.address + life.size > schedule.buffer_bytes[life.buffer]:
             _fail(None, "buffers", f"'{life.storage}' leaves buffer {life.buffer}")
-        for other in lives[:i]:
-            if life.shares(other) and other.first <= life.last and life.first <= other.last:
+        for second, other in enumerate(lives[:i]):
+            shared = life.shares(other) and _meet(life, other)
+            if shared and not _yields(schedule, i, second):
                 _fail(
                     None,
                     "buffers",
                     f"'{other.storage}' and '{life.storage}' overlap while both are alive",
                 )
+
+
+def _meet(life: Lifetime, other: Lifetime) -> bool:
+    return other.first <= life.last and life.first <= other.last
+
+
+def _yields(schedule: Schedule, life: int, second: int) -> bool:
+    """Whether a lifetime takes the place of one that is only read as the second operand of those
+    phases that write it, each byte just before it is written, and once."""
+    ours, theirs = schedule.lifetimes[life], schedule.lifetimes[second]
+    if ours.fetched or (ours.address, ours.size) != (theirs.address, theirs.size):
+        return False
+    spans = []
+    for phase in schedule.phases[ours.first : max(ours.last, theirs.last) + 1]:
+        op, unit = phase.operation, schedule.element_bytes
+        if (phase.sink == life) != (phase.residual == second) or phase.source == second:
+            return False
+        if phase.sink == life:
+            assert op.residual is not None
+            if replace(op.residual.place, storage=op.sink.storage) != op.sink:
+                return False
+            starts, counts = (unit * n for n in group_starts(op, schedule.geometry(phase)))
+            spans.append(np.stack([starts, starts + counts]))
+    low, high = np.sort(np.concatenate(spans, axis=1), axis=1)
+    return bool((low[1:] >= high[:-1]).all())
 
 
 def _uses(schedule: Schedule) -> None:
@@ -323,7 +350,12 @@ def _overwrites(schedule: Schedule) -> None:
         if life.ring is not None and life.extent > life.size and write.end > life.ring.size:
             gone[write.life] = write.end - life.ring.size
         for other, end in gone.items():
-            phase = of_life[other].in_the_way(write, end)
+            before = of_life[other]
+            if other != write.life and _meet(life, schedule.lifetimes[other]):
+                # It yields, as was checked, to those who read it.
+                earlier = [u for u in uses if u.life == other and u.phase < life.first]
+                before = _Uses(earlier, schedule)
+            phase = before.in_the_way(write, end)
             if phase is not None:
                 user = schedule.phases[phase].operation.name
                 _fail(write.phase, write.unit, f"overwrites what '{user}' still uses")

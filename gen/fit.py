@@ -1,12 +1,11 @@
 """Fit: the schedule of placed tasks within a memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from rtl.config import Config
 
-from .allocate import allocate
 from .bands import Turns
 from .constants import weight_words_of
 from .errors import UserError
@@ -16,8 +15,8 @@ from .lower import lower
 from .lower_segments import Wiring
 from .operation import Geometry
 from .placement import Placement, groups_of, placed
-from .plan import Room, plan
-from .schedule import Schedule
+from .plan import Room, allocated, plan
+from .schedule import SPILLS, Schedule
 from .target import Target
 from .work import Work
 
@@ -91,10 +90,11 @@ def schedule_work(graph: Graph, target: Target, work: Work) -> Schedule:
         # What leaves need not wait for what is gathered.
         counts = (BUFFERS + 1,)
     for count in counts:
+        buffers = (plenty,) * count
         try:
-            activations = _buffer_bytes(graph, work, (plenty,) * count, word_bytes)
+            activations = _buffer_bytes(graph, work, Room(buffers, ()), word_bytes)
             if may_stay:
-                free = attempt(Room((plenty,) * count, resident), streamed=False, channels=1)
+                free = attempt(Room(buffers, resident), streamed=False, channels=1)
                 if free.onchip_bytes <= budget:
                     return free
                 failure = UserError(f"graph '{graph.name}' needs {free.onchip_bytes} bytes on chip")
@@ -104,27 +104,52 @@ def schedule_work(graph: Graph, target: Target, work: Work) -> Schedule:
         except UserError as error:
             failure = error
             continue
-        for share in (activations, budget // 2, budget // 4, 3 * budget // 4, 7 * budget // 8):
-            words = _shares(work, resident, budget - share)
-            buffers = (plenty if share == activations else share // count,) * count
-            starved = any(n < 1 for n, every in zip(words, resident, strict=True) if every)
-            if starved or buffers[0] < word_bytes:
-                failure = failure or UserError(
-                    f"graph '{graph.name}' needs more than {budget} bytes on chip"
-                )
-                continue
+        spared = Room(buffers, (), plenty if cores == 1 else None)
+        least = _buffer_bytes(graph, work, spared, word_bytes)
+        best: Schedule | None = None
+        for room in _rooms(work, resident, budget, Room(buffers, ()), (activations, least)):
             try:
-                streamed = computed or words != resident
+                streamed = computed or room.weight_words != resident
                 channels = target.channels if streamed else 1
-                result = attempt(Room(buffers, words), streamed=streamed, channels=channels)
+                result = attempt(room, streamed=streamed, channels=channels)
             except UserError as error:
                 failure = error
                 continue
-            if result.onchip_bytes <= budget:
+            if result.onchip_bytes > budget:
+                failure = UserError(
+                    f"graph '{graph.name}' needs {result.onchip_bytes} bytes on chip"
+                )
+            elif not result.region_bytes[SPILLS]:
                 return result
-            failure = UserError(f"graph '{graph.name}' needs {result.onchip_bytes} bytes on chip")
+            elif best is None or result.moved_bytes < best.moved_bytes:
+                best = result
+        if best is not None:
+            return best
+        failure = failure or UserError(
+            f"graph '{graph.name}' needs more than {budget} bytes on chip"
+        )
     assert failure is not None
     raise failure
+
+
+def _rooms(
+    work: Work, resident: tuple[int, ...], budget: int, free: Room, needs: tuple[int, int]
+) -> Iterator[Room]:
+    """Ways to divide ``budget`` between buffers and weights: buffers as large as they ``need`` to
+    be; of one core as large as if they are spared, or of some shares of the budget together; or of
+    equal shares."""
+    activations, least = needs
+    count = len(free.buffers)
+    shares = budget // 2, budget // 4, 3 * budget // 4, 7 * budget // 8
+    ways: list[tuple[tuple[int, ...], int | None, int]] = [(free.buffers, None, activations)]
+    if len(work.sites) == 1:
+        # Cores that overwrite what others have made would wait for each other.
+        ways += [(free.buffers, share, share) for share in (least, *shares)]
+    ways += [((share // count,) * count, None, share) for share in shares]
+    for buffers, together, share in ways:
+        words = _shares(work, resident, budget - share)
+        if all(n >= 1 for n, every in zip(words, resident, strict=True) if every):
+            yield Room(buffers, words, together)
 
 
 def _resident(work: Work, core: int) -> int:
@@ -137,19 +162,10 @@ def _resident(work: Work, core: int) -> int:
     return sum(words.values())
 
 
-def _buffer_bytes(graph: Graph, work: Work, capacities: Sequence[int], word_bytes: int) -> int:
-    """Bytes of all buffers, and roughly of their copies, where none has to be spared; each has an
-    even number of words."""
-    peaks = allocate(
-        [op for op, _ in work.operations],
-        work.storages,
-        inputs=graph.inputs,
-        outputs=graph.outputs,
-        capacities=capacities,
-        align=word_bytes,
-        homes=work.homes(graph.inputs),
-        rings=work.rings,
-    ).peaks
+def _buffer_bytes(graph: Graph, work: Work, room: Room, word_bytes: int) -> int:
+    """Bytes of all buffers, and roughly of their copies, as far as ``room`` does not demand to
+    spare them; each has an even number of words."""
+    peaks = allocated(work, graph.inputs, graph.outputs, room, word_bytes).peaks
     copies = 1 if len(work.sites) == 1 else 2
     return copies * sum(max(1, -(-peak // (2 * word_bytes))) * 2 * word_bytes for peak in peaks)
 
@@ -199,7 +215,8 @@ def schedule_on(
             graph, placement, config.axi_bytes, fuse=fuse, weight_bits=bits, wiring=wiring
         )
     buffers = tuple(words * config.word_bytes for words in config.buffer_words)
-    room = Room(buffers, tuple(core.weight_words for core in config.cores))
+    together = sum(buffers) if len(config.cores) == 1 else None
+    room = Room(buffers, tuple(core.weight_words for core in config.cores), together)
     sizes = config.word_bytes, config.axi_bytes
     schedule = _attempt(graph, work, sizes, room, streamed=streamed, channels=config.channels)
     return replace(schedule, wired=config.patterns)

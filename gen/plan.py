@@ -18,7 +18,7 @@ from .streams import streaming
 from .transfers import Transfers
 from .work import Work
 
-__all__ = ["Room", "plan"]
+__all__ = ["Room", "allocated", "plan"]
 
 OUTPUT_PARTS = 4
 """An output leaves in so many transfers, so that its first part need not wait for its last."""
@@ -26,13 +26,15 @@ OUTPUT_PARTS = 4
 
 @dataclass(frozen=True)
 class Room:
-    """What a plan may use: bytes of each buffer, and words of each core's weight memory.
+    """What a plan may use: bytes of each buffer, and words of each core's weight memory; where
+    memory is scarce, bytes of all buffers ``together``.
 
     Several cores need a buffer each, to which it alone writes, and one more for what is fetched.
     """
 
     buffers: tuple[int, ...]
     weight_words: tuple[int, ...]
+    together: int | None = None
 
 
 def _progress(needs: Mapping[int, int]) -> tuple[int, int, int]:
@@ -78,7 +80,7 @@ class _Planner:
         self.geometry = [work.sites[core].geometry for core in self.core]
         self.word_bytes, self.axi_bytes = word_bytes, axi_bytes
         self.streamed = streamed
-        self.allocation = _allocated(work, inputs, outputs, room, word_bytes)
+        self.allocation = allocated(work, inputs, outputs, room, word_bytes)
         self.lives = self.allocation.lifetimes
         own = [[i for i, c in enumerate(self.core) if c == core] for core in range(len(self.sites))]
         self.place_in_core = {i: at for indices in own for at, i in enumerate(indices)}
@@ -405,10 +407,16 @@ def _even(size: int, unit: int) -> int:
     return max(1, -(-size // unit)) * unit
 
 
-def _allocated(
+def allocated(
     work: Work, inputs: Sequence[str], outputs: Sequence[str], room: Room, word_bytes: int
 ) -> Allocation:
-    """Where the storages of ``work`` lie within ``room``."""
+    """Where the storages of ``work`` lie within ``room``.
+
+    Raises
+    ------
+    UserError
+        If a task's operands do not fit.
+    """
     return allocate(
         [op for op, _ in work.operations],
         work.storages,
@@ -418,6 +426,7 @@ def _allocated(
         align=word_bytes,
         homes=work.homes(inputs),
         rings=work.rings,
+        total=room.together,
     )
 
 
@@ -448,7 +457,7 @@ def plan(
         raise UserError(f"task '{factors[0].tasks[0]}' takes its weights from off chip")
     if streamed:
         # Parts of what does not fit as a whole would not fit either, and that is known sooner.
-        _allocated(work, inputs, outputs, room, word_bytes)
+        allocated(work, inputs, outputs, room, word_bytes)
         work = streaming(work, room.weight_words, word_bytes, axi_bytes)
     return _Planner(
         name, work, inputs, outputs, word_bytes, axi_bytes, room, streamed, channels

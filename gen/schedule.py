@@ -224,6 +224,12 @@ class Schedule:
         return sum(n * c for n, c in zip(self.buffer_bytes, self.copies, strict=True)) + weights
 
     @property
+    def moved_bytes(self) -> int:
+        """What passes the channels."""
+        plans = (*(fetch for channel in self.fetches for fetch in channel), *self.sends)
+        return self.axi_bytes * sum(plan.beats for plan in plans)
+
+    @property
     def copies(self) -> tuple[int, ...]:
         """How many copies of each buffer there are, see :func:`rtl.crossbar.copies`."""
         ports = {

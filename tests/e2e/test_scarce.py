@@ -65,3 +65,20 @@ def test_small_gating_streams_to_three_cores_at_once_bit_exact_and_as_predicted(
             np.testing.assert_array_equal(run.outputs[name], expected[name])
     assert simulation.runs[0].cycles == design.prediction.cycles <= 62_000
     assert design.schedule.onchip_bytes <= 16 << 10
+
+
+def test_small_gating_in_place_needs_no_more_buffers_than_its_two_operands():
+    kernel = KERNELS["gating"](scale="small", seed=1)
+    target = Target(multipliers=12, offchip_bytes_per_cycle=8, onchip_bytes=9 << 10)
+    design = compile(kernel.graph, target, policy="sequential")
+    simulation = design.simulate(kernel.inputs, seeds=SEEDS)
+    expected = golden.run(kernel.graph, kernel.inputs)
+    for run in simulation.runs:
+        for name in kernel.graph.outputs:
+            np.testing.assert_array_equal(run.outputs[name], expected[name])
+    schedule = design.schedule
+    sizes = design.graph.tensors
+    assert schedule.buffer_bytes == (sizes["x"].bytes, sizes["h"].bytes)
+    assert schedule.onchip_bytes <= 9 << 10
+    assert schedule.region_bytes[SPILLS] == 0
+    assert simulation.runs[0].cycles == design.prediction.cycles <= 47_000

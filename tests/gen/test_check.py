@@ -82,8 +82,7 @@ def _same_buffer(s: Schedule) -> Schedule:
 def _overlap(s: Schedule) -> Schedule:
     phase = s.phases[_adding(s)]
     sink = s.lifetimes[phase.sink]
-    assert phase.residual is not None
-    return _life(s, phase.residual, buffer=sink.buffer, address=sink.address)
+    return _life(s, phase.source, buffer=sink.buffer, address=sink.address)
 
 
 def _outside(s: Schedule) -> Schedule:
@@ -163,3 +162,48 @@ def test_computed_weights_are_waited_for(computed):
 def test_computed_weights_have_a_source(computed):
     with pytest.raises(UserError, match="'scores' takes weights that nothing has sent"):
         check(_weights_of(computed, offset=1 << 20))
+
+
+@pytest.fixture(scope="module")
+def in_place() -> Schedule:
+    """A product overwrites its second operand, for which alone there is room."""
+    g = GraphBuilder("in place")
+    x = g.input("x", (8, 16), bits=16, fraction_bits=8)
+    weights = np.ones((16, 64), np.int16)
+    a, b = (g.matmul(x, weights, weight_fraction_bits=4, fraction_bits=8) for _ in range(2))
+    g.output(g.multiply(a, b, fraction_bits=8))
+    target = Target(16, offchip_bytes_per_cycle=4, onchip_bytes=2 << 10)
+    geometry = Geometry(1, 4, 4, 4, element_bytes=2)
+    return compile_graph(g.build(), target, geometry=geometry).schedule
+
+
+def _over(s: Schedule) -> tuple[int, int]:
+    phase = s.phases[_adding(s)]
+    assert phase.residual is not None
+    return phase.residual, phase.sink
+
+
+def test_a_result_that_overwrites_its_second_operand_is_accepted(in_place):
+    second, sink = (in_place.lifetimes[life] for life in _over(in_place))
+    assert second.shares(sink)
+    assert second.last == sink.first
+    check(in_place)
+
+
+def test_a_result_that_overwrites_its_second_operand_out_of_order_is_refused(in_place):
+    second, _ = _over(in_place)
+    moved = _life(in_place, second, size=in_place.lifetimes[second].size + in_place.word_bytes)
+    room = tuple(n + 65536 for n in moved.buffer_bytes)
+    with pytest.raises(UserError, match="overlap while both are alive"):
+        check(replace(moved, buffer_bytes=room))
+
+
+def test_what_is_read_once_more_is_not_overwritten(in_place):
+    second, sink = _over(in_place)
+    again = replace(in_place.phases[-1], source=second)
+    broken = replace(
+        _life(in_place, second, last=len(in_place.phases)),
+        phases=(*in_place.phases, again),
+    )
+    with pytest.raises(UserError, match="overlap while both are alive"):
+        check(replace(broken, lifetimes=_life(broken, sink, last=len(in_place.phases)).lifetimes))
