@@ -136,6 +136,10 @@ class _Planner:
         self.writes = [written_bytes(op, g) for op, g in pairs]
         self.readers = [self._readers(life) for life in range(len(self.lives))]
         self.makers = [self._makers(life) for life in range(len(self.lives))]
+        # Of each lifetime those before it of the same bytes, and when their users are over.
+        self.earlier: dict[int, tuple[list[int], tuple[int, ...], tuple[int, ...]]] = {}
+        # Of each buffer the groups stored when the last one has read its second operand there.
+        self.added = [0] * len(room.buffers)
         self.reached = [0] * len(self.lives)
         self.sent_to = [0] * len(self.lives)
 
@@ -176,10 +180,13 @@ class _Planner:
     def _vacated(self, life: int) -> tuple[tuple[int, ...], tuple[int, ...], int]:
         """When earlier lifetimes have left the bytes of this one: words that each core has
         gathered, groups that it has stored, transfers sent."""
-        before = self._overlapping(life)
-        users = [i for other in before for i in self.users[other]]
-        gathered = self._counts((self.core[i], self.gathered[i]) for i in users)
-        stored = self._counts((self.core[i], self.stored[i]) for i in users)
+        if life not in self.earlier:
+            before = self._overlapping(life)
+            users = [i for other in before for i in self.users[other]]
+            gathered = self._counts((self.core[i], self.gathered[i]) for i in users)
+            stored = self._counts((self.core[i], self.stored[i]) for i in users)
+            self.earlier[life] = before, gathered, stored
+        before, gathered, stored = self.earlier[life]
         return gathered, stored, max(map(self.transfers.left_by, before), default=0)
 
     def _replaced(
@@ -269,12 +276,8 @@ class _Planner:
             if high > low:
                 needs[y] = int(latest[low // size : (high - 1) // size + 1].max())
         need, step, limit = _progress(needs)
-        start = 0
         # A machine with one core reads both operands of an addition through the same ports.
-        for earlier in range(i if len(self.sites) == 1 else 0):
-            residual = self.allocation.residuals[earlier]
-            if residual is not None and self.lives[residual].buffer == stay.buffer:
-                start = self.stored[earlier]
+        start = self.added[stay.buffer] if len(self.sites) == 1 else 0
         producer = None if stay.fetched else self._producer(life)
         return GatherTokens(producer, need, step, limit, start)
 
@@ -353,6 +356,8 @@ class _Planner:
             epilogue = self._epilogue_tokens(i, placing.bias)
             before = self.stored[i] - group_count(op, self.geometry[i])
             written(transfers.latest[a.sinks[i]], op, self.geometry[i], before, self.word_bytes)
+            if (second := a.residuals[i]) is not None:
+                self.added[lives[second].buffer] = self.stored[i]
             self._leave(i, last, factors)
             phases.append(
                 Phase(
