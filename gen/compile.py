@@ -9,6 +9,7 @@ from .check import check
 from .cost import steps
 from .errors import UserError
 from .fit import schedule_graph, schedule_work, sufficient
+from .geometry import candidates
 from .graph import Graph
 from .machine import Machine, specialise
 from .operation import Geometry
@@ -91,7 +92,7 @@ def compile_graph(
     graph.check()
     unrolled = choose(graph, target, unroll, tell)
     best = min(known, key=_cost, default=None) if policy == "auto" else None
-    tried: list[Placement] = []
+    tried = [_only(graph, made) for made in known if len(made.schedule.cores) == 1]
     failure: UserError | None = None
     refusal: UserError | None = None
     parts = PARTS.get(policy, (policy,)) if best is None else ("between",)
@@ -173,16 +174,30 @@ class _Search:
     def try_turns(self) -> None:
         """The same placements with operations that take turns, as far as memory suffices: on
         several cores, or where tensors lie off chip otherwise."""
-        scarce = not self.ample if self.best is None else _spills(self.best.schedule)
-        single = [p for p in self.tried if len(p.geometries) == 1]
-        several = [p for p in self.tried if len(p.geometries) > 1]
-        given = several + (single[:TURNING] if scarce else [])
-        if not given or self.unrolled:
+        if self.unrolled:
             return
+        several = [p for p in self.tried if len(p.geometries) > 1]
         self.tell("looking for tasks that could take turns")
-        for one in given:
+        for one in several + [p for p in self._single() if self._scarce(p)]:
             for placement, schedule in self._turning(one):
                 self._take(placement, schedule, ", in turns")
+
+    def _single(self) -> list[Placement]:
+        """The best placements on one core."""
+        found = [p for p in (*self.tried, *self.known) if len(p.geometries) == 1]
+        if not found and self.part == "between":
+            shapes = candidates(self.graph, self.target, TURNING)
+            found = [Placement.single(self.graph, geometry) for _, geometry in shapes]
+        return found[:TURNING]
+
+    def _scarce(self, single: Placement) -> bool:
+        """Whether tasks that follow each other on one core have not all tensors on chip."""
+        if self.part != "between":
+            return not self.ample if self.best is None else _spills(self.best.schedule)
+        try:
+            return _spills(schedule_graph(self.graph, self.target, single))
+        except UserError:
+            return True
 
     def _turning(self, given: Placement) -> Iterator[tuple[Placement, Schedule]]:
         axi_bytes = self.target.offchip_bytes_per_cycle
@@ -248,6 +263,11 @@ class _Search:
 def _spills(schedule: Schedule) -> bool:
     """Whether tensors leave the chip for a while."""
     return schedule.region_bytes[SPILLS] > 0
+
+
+def _only(graph: Graph, made: Compiled) -> Placement:
+    """All tasks on the core that somebody chose for them."""
+    return Placement.single(graph, made.schedule.cores[0].geometry)
 
 
 def _shapes(placement: Placement) -> str:

@@ -16,7 +16,7 @@ from .lower_segments import Wiring
 from .operation import Geometry
 from .placement import Placement, groups_of, placed
 from .plan import Room, allocated, plan
-from .schedule import SPILLS, Schedule
+from .schedule import Schedule
 from .target import Target
 from .work import Work
 
@@ -119,7 +119,7 @@ def schedule_work(graph: Graph, target: Target, work: Work) -> Schedule:
                 failure = UserError(
                     f"graph '{graph.name}' needs {result.onchip_bytes} bytes on chip"
                 )
-            elif not result.region_bytes[SPILLS]:
+            elif not any(life.spilled for life in result.lifetimes):
                 return result
             elif best is None or result.moved_bytes < best.moved_bytes:
                 best = result

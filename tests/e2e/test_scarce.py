@@ -82,3 +82,19 @@ def test_small_gating_in_place_needs_no_more_buffers_than_its_two_operands():
     assert schedule.onchip_bytes <= 9 << 10
     assert schedule.region_bytes[SPILLS] == 0
     assert simulation.runs[0].cycles == design.prediction.cycles <= 47_000
+
+
+def test_small_gating_in_six_kilobytes_gains_by_turns_on_one_core():
+    kernel = KERNELS["gating"](scale="small", seed=1)
+    target = Target(multipliers=12, offchip_bytes_per_cycle=8, onchip_bytes=6 << 10)
+    sequential = compile(kernel.graph, target, policy="sequential")
+    design = compile(kernel.graph, target, policy="auto")
+    simulation = design.simulate(kernel.inputs, seeds=SEEDS)
+    expected = golden.run(kernel.graph, kernel.inputs)
+    for run in simulation.runs:
+        for name in kernel.graph.outputs:
+            np.testing.assert_array_equal(run.outputs[name], expected[name])
+    assert len(design.schedule.cores) == 1
+    cycles = simulation.runs[0].cycles
+    assert abs(cycles - design.prediction.cycles) <= cycles // 100
+    assert 1.6 * cycles <= sequential.prediction.cycles
