@@ -25,8 +25,11 @@ SHARES = (16, 8, 4, 2, 1)
 
 PLENTY = 4 << 20
 
-SPREAD = ((16, 4), (16, 64), (8, 16), (4, 8), (4, 32), (2, 16), (1, 4), (1, 16), (1, 64))
-"""Points, as shares and bandwidths, that may be run in RTL."""
+SPREAD = (
+    *((16, 4), (16, 64), (8, 16), (4, 8), (4, 32), (2, 4), (2, 16), (2, 64)),
+    *((1, 4), (1, 8), (1, 16), (1, 64)),
+)
+"""Points, as shares and bandwidths, that may be run in RTL: the first that a policy serves."""
 
 
 def map_rows(
