@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rtl.config import CONSTANTS
 from rtl.fetch import WEIGHTS
 
-from .bands import Section, Turns, bandable
+from .bands import Section, Turns, apart, bandable
 from .rows import output_rows
 from .schedule import Schedule
 from .work import Work
@@ -106,7 +106,8 @@ class Way:
         """In so many bands, of which rings hold some ``ahead``."""
         sections = []
         for first, last in self.runs:
-            rows = output_rows(self.work.operations[last - 1][0])
+            ops = self.work.operations[first:last]
+            rows = max(output_rows(op) for op, _ in (ops if apart(ops) else ops[-1:]))
             sections.append(Section(first, last, -(-rows // min(bands, rows))))
         return Turns(tuple(sections), self.away, ahead)
 
