@@ -121,8 +121,13 @@ def _table(graph: Graph, target: Target, dense: bool) -> _Table | None:
 def _shapes(graph: Graph, target: Target) -> list[Geometry]:
     """Arrays of one row, of which none as small makes a task's products in fewer steps: with a lane
     for every column, or as many as a fourth of the multipliers allow."""
-    depths, most = DEPTHS[graph.element_bytes], target.multipliers
-    found = {(cols, depths[0]) for cols in range(1, FEW + 1) if cols * depths[0] <= most}
+    depths, most = (1, *DEPTHS[graph.element_bytes]), target.multipliers
+    found = {
+        (cols, depth)
+        for cols in range(1, FEW + 1)
+        for depth in (1, depths[1])
+        if cols * depth <= most
+    }
     known = set()
     for task in graph.tasks:
         products = products_of(task, graph)
@@ -140,13 +145,18 @@ def _shapes(graph: Graph, target: Target) -> list[Geometry]:
     shapes = []
     for cols, depth in sorted(found, key=lambda s: (s[0] * s[1], s)):
         few = next((n for n in (16, 8, 4, 2, 1) if cols % n == 0 and 4 * n <= cols * depth), 1)
-        for lanes in sorted({few, cols}):
+        for lanes in sorted({few, cols} if cols > 2 else {cols}):
             shapes.append(Geometry(1, cols, depth, lanes, graph.element_bytes))
     return shapes
 
 
 def _by_rows(ops: Sequence[Operation], graph: Graph, geometry: Geometry) -> bool:
     """Whether a group's operations are one that can make each row by itself, or make only one."""
+    # Patches come in words of more than one byte.
+    if geometry.depth < DEPTHS[graph.element_bytes][0] and any(
+        not op.window.segments for op in ops
+    ):
+        return False
     made = next(task.output for task in graph.tasks if task.name == ops[0].tasks[-1])
     shape = graph.tensors[made].shape
     if len(shape) < 4 or shape[1] == 1:

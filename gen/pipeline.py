@@ -164,28 +164,6 @@ def quickest(options: Sequence[Option]) -> tuple[Option, ...]:
     return tuple(kept)
 
 
-def _even(stages: Sequence[Stage], budget: int) -> list[int]:
-    """For each stage the smallest option such that the slowest is as quick as a budget allows."""
-
-    def within(limit: int) -> list[int] | None:
-        found, left = [], budget
-        for stage in stages:
-            fits = (n for n, o in enumerate(stage.options) if sum(o.times) <= limit)
-            best = min(fits, key=lambda n: stage.options[n].multipliers, default=None)
-            if best is None:
-                return None
-            found.append(best)
-            left -= stage.options[best].multipliers
-        return found if left >= 0 else None
-
-    limits = sorted({sum(option.times) for stage in stages for option in stage.options})
-    low, high = 0, len(limits)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if within(limits[middle]) else (middle + 1, high)
-    return within(limits[low]) or [] if low < len(limits) else []
-
-
 def balance(
     stages: Sequence[Stage], budget: int, *, hop: int, beside: int, seconds: float
 ) -> Balance | None:
@@ -207,13 +185,10 @@ def balance(
     ends: list[list[cp_model.IntVar]] = []
     picks: list[list[cp_model.IntVar]] = []
     total = cp_model.LinearExpr.weighted_sum
-    hints = _even(stages, budget)
     for n, stage in enumerate(stages):
         picked = [model.new_bool_var(f"s{n}_{i}") for i in range(len(stage.options))]
         model.add_exactly_one(picked)
         picks.append(picked)
-        for i, variable in enumerate(picked if hints else ()):
-            model.add_hint(variable, i == hints[n])
         used.append(total(picked, [o.multipliers for o in stage.options]))
         own = [model.new_int_var(0, horizon, f"e{n}_{r}") for r in range(stage.rows)]
         ends.append(own)

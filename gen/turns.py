@@ -146,7 +146,7 @@ def turns(
     together: bool,
 ) -> Iterator[tuple[Turns, Schedule]]:
     """Turns with the schedules that ``attempt`` makes of them: each with as few bands as fit; on
-    several cores, or more.
+    several cores, or more; and in single rows where each task has its own.
 
     Tensors between those that take turns are off chip if they do not fit otherwise, the largest
     first.
@@ -169,6 +169,10 @@ def turns(
                 def made(bands: int, way: Way = way, ahead: int = ahead) -> Schedule | None:
                     return attempt(way.turns(bands, ahead))
 
+                finest = made(most) if _single_rows(way, most) else None
+                if finest is not None and not finest.streamed:
+                    found[way.turns(most, ahead)] = finest
+                    continue
                 bands, schedule = _fewest(made, most)
                 while schedule is not None:
                     if schedule.streamed:
@@ -182,6 +186,13 @@ def turns(
             yield from found.items()
             if found:
                 break
+
+
+def _single_rows(way: Way, most: int) -> bool:
+    """Whether nobody takes turns, and up to ``most`` bands are a row each."""
+    runs = [way.work.operations[first:last] for first, last in way.runs]
+    rows = [output_rows(op) for run in runs for op, _ in run]
+    return all(map(apart, runs)) and max(rows, default=most + 1) <= most
 
 
 def _passes(schedule: Schedule) -> bool:
