@@ -5,7 +5,8 @@ A section of operations is cut into bands of rows, from the last operation backw
 makes what the next operation's band reads. The operations take turns, the last one first, each a
 band behind the one that it reads from, so that nobody waits for what was written just before. This
 is the layer fusion of Alwani et al. (Fused-layer CNN accelerators, MICRO 2016), without
-recomputation.
+recomputation. Where each operation has a core of its own, nobody takes turns: then each is cut into
+bands of its own rows, and made as soon as others need it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,14 +19,15 @@ from .ring import Ring
 from .rows import aligned, output_rows, pitches, rows_between, rows_from, rows_until
 from .work import Work
 
-__all__ = ["Section", "Turns", "bandable", "interleaved"]
+__all__ = ["Section", "Turns", "apart", "bandable", "interleaved"]
 
 
 @dataclass(frozen=True)
 class Section:
     """Operations from ``first`` to before ``last`` of some work, in bands of so many ``rows`` of
     what the last of them makes; the first and the last band are lower, since nothing runs beside
-    the transfers that they wait for, and that wait for them."""
+    the transfers that they wait for, and that wait for them. If they are :func:`apart`, in as many
+    bands as so many ``rows`` of the highest image make, or in single rows."""
 
     first: int
     last: int
@@ -47,6 +49,15 @@ class Turns:
     sections: tuple[Section, ...]
     away: frozenset[str] = frozenset()
     ahead: int = 1
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Rows from ``low`` to before ``high`` of the operation at a ``place`` of its section."""
+
+    place: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -86,12 +97,18 @@ def bandable(work: Work) -> list[bool]:
     ]
 
 
+def apart(pairs: Sequence[tuple[Operation, int]]) -> bool:
+    """Whether several operations each have a core of their own."""
+    return 1 < len(pairs) == len({core for _, core in pairs})
+
+
 class _Section:
     """A section's operations, the storages that they use, and the rows of each that are made when
     so many bands are over."""
 
     def __init__(self, work: Work, section: Section):
         self.pairs = work.operations[section.first : section.last]
+        self.height = section.rows
         unit = work.sites[0].geometry.element_bytes
         self.uses: dict[str, list[_Use]] = {}
         self.rows: dict[str, int] = {}
@@ -118,7 +135,41 @@ class _Section:
             raise UserError(f"tensor '{name}' has no rows that all tasks see alike")
         self.rows[name] = work.storages[name] // pitch
 
-    def made(self, kept: set[str]) -> dict[str, list[int]]:
+    def turns(self, kept: set[str]) -> list[_Turn]:
+        """Every band of every operation in order; of storages ``kept`` for others, all rows."""
+        if not apart(self.pairs):
+            return [*self._together(kept)]
+        found: list[_Turn] = []
+        for turn in self._by_need(kept):
+            # Bands with nothing between them are one, which takes less time.
+            last = found.pop() if found and found[-1].place == turn.place else turn
+            found.append(replace(turn, low=min(last.low, turn.low)))
+        return found
+
+    def _by_need(self, kept: set[str]) -> Iterator[_Turn]:
+        """Each band just before the first that reads it."""
+        place_of = {op.sink.storage: place for place, (op, _) in enumerate(self.pairs)}
+        done = dict.fromkeys(place_of, 0)
+        bands = -(-max(self.rows[name] for name in place_of) // self.height)
+
+        def until(name: str, rows: int) -> Iterator[_Turn]:
+            """What makes so many rows of a storage."""
+            place = place_of[name]
+            step = -(-self.rows[name] // bands)
+            while done[name] < rows:
+                low, high = done[name], min(done[name] + step, self.rows[name])
+                for source, uses in self.uses.items():
+                    for use in uses:
+                        if use.op is self.pairs[place][0] and source in place_of:
+                            yield from until(source, use.until(high))
+                yield _Turn(place, low, high)
+                done[name] = high
+
+        for name in place_of:
+            if name in kept or name not in self.uses:
+                yield from until(name, self.rows[name])
+
+    def _made(self, kept: set[str]) -> dict[str, list[int]]:
         """Per storage that is written, its rows that are there after each band; of those ``kept``
         for others, all in the end."""
         result: dict[str, list[int]] = {}
@@ -137,15 +188,16 @@ class _Section:
                 result[name][-1] = rows
         return result
 
-    def turns(self, made: Mapping[str, list[int]]) -> Iterator[tuple[int, int, Operation, int]]:
-        """Every band of every operation in order, with the operation's place and core."""
+    def _together(self, kept: set[str]) -> Iterator[_Turn]:
+        """All operations take turns, each a band behind those that it reads from."""
+        made = self._made(kept)
         for step in range(self.bands + max(self.lag.values())):
-            for place, (op, core) in reversed([*enumerate(self.pairs)]):
+            for place, (op, _) in reversed([*enumerate(self.pairs)]):
                 band = step - self.lag[op.sink.storage]
                 if 0 <= band < self.bands:
                     low, high = _between(made[op.sink.storage], band)
                     if high > low:
-                        yield place, core, rows_between(op, low, high), band
+                        yield _Turn(place, low, high)
 
 
 def _between(made: Sequence[int], band: int) -> tuple[int, int]:
@@ -202,15 +254,14 @@ class _Interleaving:
     def _section(self, section: Section) -> Iterator[tuple[Operation, int]]:
         own = _Section(self.work, section)
         elsewhere = {n for n in own.sinks if self.readers.get(n, {section}) != {section}}
-        made = own.made(elsewhere | {n for n in own.sinks if n in self.outputs})
-        turns = [*own.turns(made)]
+        turns = own.turns(elsewhere | {n for n in own.sinks if n in self.outputs})
         back: dict[str, str] = {}
         for name, pitch in own.pitch.items():
             whole, away = self.storages[name], name in self.turns.away
             if not away and not self._alone(name, section):
                 continue
             off_chip = away or name in self.inputs or name in self.outputs
-            ring = _ring(own, name, turns, made, off_chip, self.turns.ahead, self.axi_bytes)
+            ring = _ring(own, name, turns, off_chip, self.turns.ahead, self.axi_bytes)
             size = min(ring.size, whole)
             if away and name in own.sinks:
                 self.rings[name] = Ring(size, pitch, leaves=True)
@@ -220,7 +271,9 @@ class _Interleaving:
                 self.rings[back[name]] = Ring(size, pitch, back=name)
             elif size < whole:
                 self.rings[name] = ring
-        return ((_reading(op, back), core) for _, core, op, _ in turns)
+        for turn in turns:
+            op, core = own.pairs[turn.place]
+            yield _reading(rows_between(op, turn.low, turn.high), back), core
 
     def _alone(self, name: str, section: Section) -> bool:
         """Whether nobody outside a section makes or reads a storage."""
@@ -242,8 +295,7 @@ def _reading(op: Operation, back: Mapping[str, str]) -> Operation:
 def _ring(
     own: _Section,
     name: str,
-    turns: Sequence[tuple[int, int, Operation, int]],
-    made: Mapping[str, list[int]],
+    turns: Sequence[_Turn],
     off_chip: bool,
     ahead: int,
     axi_bytes: int,
@@ -257,18 +309,17 @@ def _ring(
     needs: list[tuple[int, int]] = []
     ends: list[tuple[int, int]] = []
     cores: set[int] = set()
-    for turn, (place, core, _, band) in enumerate(turns):
-        op = own.pairs[place][0]
-        low, high = _between(made[op.sink.storage], band)
+    for turn, band in enumerate(turns):
+        op, core = own.pairs[band.place]
         for use in own.uses.get(name, ()):
             if use.op is op:
                 cores.add(core)
-                needs.append((turn, use.after(low)))
+                needs.append((turn, use.after(band.low)))
                 if name not in own.sinks:
-                    ends.append((turn, use.until(high)))
+                    ends.append((turn, use.until(band.high)))
         if op.sink.storage == name:
             cores.add(core)
-            ends.append((turn, high))
+            ends.append((turn, band.high))
     fetched = name not in own.sinks
     most = 0
     for n, (turn, end) in enumerate(ends):

@@ -7,9 +7,8 @@ other: before the first operand, behind the last step, and where nothing else is
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import Literal
 
 import numpy as np
 
@@ -20,19 +19,18 @@ from .graph import (
     Add,
     Conv,
     ConvTranspose,
-    Dot,
     Graph,
     Interpolate,
     Lookup,
     MatMul,
     Multiply,
-    Task,
 )
 from .lower import Lowered, lower
-from .lower_conv import flipped
 from .operation import Geometry, Operation
 from .partition import Costs, Streams, partition
+from .pipeline import MOST_ROWS, Option, Stage, arrivals, balance, links, quickest
 from .placement import groups_of
+from .products import Products, products_of
 from .rows import output_rows, rows_until
 from .target import Target
 from .timing import Latencies
@@ -42,63 +40,8 @@ __all__ = ["compulsory_bytes", "dataflow_bound", "roofline", "sequential_bound"]
 
 BIAS_BYTES = 4
 
-
-@dataclass(frozen=True)
-class _Products:
-    """Rows of ``pixels`` of ``outputs`` channels, each the sum of so many products of every line
-    that it reads: ``taps`` of each of ``height`` lines, of which ``lines``, by row, lie inside.
-
-    ``stride`` leads from a row's first line to the next row's. ``strips`` are ways to cut rows into
-    parts that columns take side by side: each channel apart, pixels whole, or not at all.
-    """
-
-    lines: np.ndarray
-    height: int
-    taps: int
-    pixels: int
-    outputs: int
-    stride: int = 1
-    strips: Literal["channels", "pixels", ""] = ""
-
-
-def _products(task: Task, graph: Graph) -> _Products | None:
-    """Of a task that multiplies by weights, or two matrices."""
-    x, y = graph.tensors[task.inputs[0]].shape, graph.tensors[task.output].shape
-    if isinstance(task, MatMul | Dot):
-        return _Products(np.ones(1, int), 1, x[-1], int(np.prod(y[:-1])), y[-1])
-    if isinstance(task, ConvTranspose):
-        task = flipped(task)
-    if isinstance(task, Conv):
-        outputs, height, width, channels = task.weights.shape
-        first = np.arange(y[1]) * task.stride[0] - task.padding[0]
-        reach = first[:, None] + np.arange(height) * task.dilation[0]
-        inside = ((reach >= 0) & (reach < x[1])).sum(axis=1)
-        strips = "pixels" if task.groups == 1 else "channels"
-        return _Products(inside, height, width * channels, y[2], outputs, task.stride[0], strips)
-    return None
-
-
-def _steps(products: _Products, rows: int, cols: int, depth: int) -> int:
-    """The fewest steps of an array.
-
-    Either the array's rows take a pixel each and its columns channels of these, as the gather unit
-    reads every line of every pixel; or, where there is one row, columns take a strip of an image's
-    row, and lines come one by one, or a strip's from top to bottom in one sweep.
-    """
-    p, high = products, len(products.lines)
-    pixels, sums = high * p.pixels, p.height * p.taps
-    # Lines lie apart, unless a line is the whole row of the image.
-    beats = pixels * max(-(-sums // (depth + 1)), p.height if p.pixels > 1 else 1)
-    least = max(-(-pixels // rows) * -(-p.outputs // cols) * -(-sums // depth), beats)
-    if rows > 1 or not p.strips or (p.strips == "pixels" and p.outputs > cols):
-        return least
-    abreast = cols // p.outputs * p.outputs if p.strips == "pixels" else cols
-    strips = -(-p.pixels * p.outputs // abreast)
-    least = min(least, strips * int(p.lines.sum()) * -(-p.taps // depth))
-    if depth >= p.height:
-        each = -(-p.taps // (depth // p.height))
-        least = min(least, strips * ((high - 1) * p.stride + p.height + high * (each - 1)))
-    return least
+SECONDS_BY_ROWS = 25.0
+"""Deterministic time of the solver that counts every row, in its own unit."""
 
 
 def roofline(macs: int, moved: int, target: Target, channels: int = 1) -> int:
@@ -126,14 +69,14 @@ class _Stage:
     that makes if it ``follows``.
     """
 
-    products: _Products | None
+    products: Products | None
     results: int
     chained: bool
     follows: bool
 
     def steps(self, rows: int, cols: int, depth: int) -> int:
         if self.products is not None:
-            return _steps(self.products, rows, cols, depth)
+            return self.products.steps(rows, cols, depth)
         return -(-self.results // (rows * cols))
 
 
@@ -151,7 +94,7 @@ def _stages(graph: Graph, lowered: Lowered) -> tuple[_Stage, ...]:
     stages = []
     previous = made_by_previous = None
     for name, op in leads.items():
-        products = _products(tasks[name], graph)
+        products = products_of(tasks[name], graph)
         own = isinstance(tasks[name], Multiply | Add | Lookup | Interpolate)
         results = graph.tensors[tasks[op.tasks[-1]].output].size if own else 0
         others = leads.keys() - {name, previous}
@@ -221,7 +164,77 @@ def dataflow_bound(graph: Graph, target: Target, config: Config) -> int:
     wait = units.ahead + units.behind + units.through
     table = Costs(groups, ideal, _follows(graph, lowered, groups, most), streams=streams, wait=wait)
     found = partition(table, most, len(groups), apart=True)
-    return MEMORY_LATENCY + found.bound + wait if found is not None else 0
+    coarse = MEMORY_LATENCY + found.bound + wait if found is not None else 0
+    return max(coarse, _by_rows(graph, target, lowered, groups, fewest, units))
+
+
+def _by_rows(
+    graph: Graph,
+    target: Target,
+    lowered: Lowered,
+    groups: Sequence[tuple[str, ...]],
+    fewest: Sequence[Sequence[int]],
+    units: Latencies,
+) -> int:
+    """The same, with each row of an image counted as the array makes it, and no sooner begun than
+    what it reads can be there; 0 where there are no images or high ones, or nothing is proved."""
+    tasks = {task.name: task for task in graph.tasks}
+    found = links(lowered, groups, graph.element_bytes)
+    if not 1 < max(rows for _, rows, _ in found) <= MOST_ROWS:
+        return 0
+    known: dict[tuple[object, ...], tuple[Option, ...]] = {}
+    stages = []
+    for group, steps, (op, rows, own) in zip(groups, fewest, found, strict=True):
+        products = products_of(tasks[group[0]], graph)
+        alone = sum(op.tasks[0] in group for op in lowered.operations) == 1
+        beats = arrivals(lowered, op, rows, target.offchip_bytes_per_cycle)
+        arrive = [MEMORY_LATENCY + units.ahead + n for n in beats]
+        key = (products and products.key, alone, rows, tuple(steps))
+        if key not in known:
+            fits = products is not None and alone and len(products.lines) % rows == 0
+            options = _ways(products, rows, target.multipliers) if fits else _even(steps, rows)
+            if products is not None and not fits:
+                # Nothing is known of what it does first.
+                options = [replace(one, early=one.times, begun=one.total) for one in options]
+            known[key] = quickest(options)
+        stages.append(Stage(known[key], own, tuple(arrive)))
+    hop = units.ahead + units.behind + units.through - 1
+    made = balance(
+        stages, target.multipliers, hop=hop, beside=units.through, seconds=SECONDS_BY_ROWS
+    )
+    return made.bound + units.behind + units.through if made is not None else 0
+
+
+def _ways(products: Products, rows: int, most: int) -> list[Option]:
+    """All arrays of up to ``most`` multipliers; so many lines of products make each of ``rows``."""
+    lines = products.lines.reshape(rows, -1)
+    found: dict[Option, None] = {}
+    for high in range(1, most + 1):
+        for wide in range(1, most // high + 1):
+            for deep in range(1, most // (high * wide) + 1):
+                for way in products.ways(high, wide, deep):
+                    times = way.row + way.line * lines
+                    last = way.early + way.early_line * np.maximum(0, lines[:, -1] - 1)
+                    early = times[:, :-1].sum(axis=1) + np.minimum(last, times[:, -1])
+                    begun = int(times[0, :-1].sum()) + way.begun
+                    one = Option(
+                        high * wide * deep,
+                        tuple(times.sum(axis=1).tolist()),
+                        tuple(early.tolist()),
+                        way.total,
+                        min(begun, way.total),
+                    )
+                    found[one] = None
+    return [*found]
+
+
+def _even(steps: Sequence[int], rows: int) -> list[Option]:
+    """Rows that share a task's steps, of which there are so many by number of multipliers."""
+    return [
+        Option(n, (count // rows,) * rows, (0,) * rows, count)
+        for n, count in enumerate(steps)
+        if n > 0
+    ]
 
 
 def _follows(
@@ -239,7 +252,7 @@ def _follows(
         """The least share of its group's steps that some rows of an operation take."""
         if counts[group_of[op.tasks[0]]] > 1:
             return 0.0
-        products = _products(tasks[op.tasks[0]], graph)
+        products = products_of(tasks[op.tasks[0]], graph)
         even = np.ones(output_rows(op))
         lines = even if products is None or len(products.lines) != len(even) else products.lines
         return min(float(weight[rows].sum() / weight.sum()) for weight in (even, lines))
@@ -308,7 +321,7 @@ def _streams(
 def _fewest(graph: Graph, group: Sequence[str], most: int) -> list[int]:
     """By number of multipliers up to ``most``, the fewest steps of a core that does ``group``."""
     tasks = [task for task in graph.tasks if task.name in group]
-    own = [p for p in (_products(task, graph) for task in tasks) if p is not None]
+    own = [p for p in (products_of(task, graph) for task in tasks) if p is not None]
     if not own:
         made = max(graph.tensors[task.output].size for task in tasks)
         return [made, *(-(-made // n) for n in range(1, most + 1))]
@@ -317,5 +330,5 @@ def _fewest(graph: Graph, group: Sequence[str], most: int) -> list[int]:
         for cols in range(1, most // rows + 1):
             for depth in range(1, most // (rows * cols) + 1):
                 n = rows * cols * depth
-                found[n] = min(found[n], sum(_steps(p, rows, cols, depth) for p in own))
+                found[n] = min(found[n], sum(p.steps(rows, cols, depth) for p in own))
     return list(accumulate(found, min))

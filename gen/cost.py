@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from .operation import Geometry, Operation, Window
 from .order import groups_per_pixel
 
-__all__ = ["cycles", "steps"]
+__all__ = ["OVERHEAD", "cycles", "early", "steps"]
 
 OVERHEAD = 40
 """Cycles that a phase costs beyond its work, roughly."""
@@ -21,6 +21,15 @@ def steps(op: Operation, geometry: Geometry) -> int:
     if op.window.segments is not None:
         return op.passes(geometry) * op.tiles(geometry)
     return op.array_steps(geometry)
+
+
+def early(op: Operation, geometry: Geometry) -> int:
+    """Steps of its first tile that an operation makes before it needs the last line of a window."""
+    window = op.window
+    if window.sweep is not None:
+        return 0
+    lines = window.lines if window.segments is None else _lines(window) // window.pixel_count
+    return max(0, lines - 1) * (op.words(geometry) // window.lines)
 
 
 def _bound(op: Operation, geometry: Geometry, word_bytes: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rtl.config import CONSTANTS
 from rtl.fetch import WEIGHTS
 
-from .bands import Section, Turns, bandable
+from .bands import Section, Turns, apart, bandable
 from .rows import output_rows
 from .schedule import Schedule
 from .work import Work
@@ -106,7 +106,8 @@ class Way:
         """In so many bands, of which rings hold some ``ahead``."""
         sections = []
         for first, last in self.runs:
-            rows = output_rows(self.work.operations[last - 1][0])
+            ops = self.work.operations[first:last]
+            rows = max(output_rows(op) for op, _ in (ops if apart(ops) else ops[-1:]))
             sections.append(Section(first, last, -(-rows // min(bands, rows))))
         return Turns(tuple(sections), self.away, ahead)
 
@@ -145,7 +146,7 @@ def turns(
     together: bool,
 ) -> Iterator[tuple[Turns, Schedule]]:
     """Turns with the schedules that ``attempt`` makes of them: each with as few bands as fit; on
-    several cores, or more.
+    several cores, or more; and in single rows where each task has its own.
 
     Tensors between those that take turns are off chip if they do not fit otherwise, the largest
     first.
@@ -168,6 +169,10 @@ def turns(
                 def made(bands: int, way: Way = way, ahead: int = ahead) -> Schedule | None:
                     return attempt(way.turns(bands, ahead))
 
+                finest = made(most) if _single_rows(way, most) else None
+                if finest is not None and not finest.streamed:
+                    found[way.turns(most, ahead)] = finest
+                    continue
                 bands, schedule = _fewest(made, most)
                 while schedule is not None:
                     if schedule.streamed:
@@ -181,6 +186,13 @@ def turns(
             yield from found.items()
             if found:
                 break
+
+
+def _single_rows(way: Way, most: int) -> bool:
+    """Whether nobody takes turns, and up to ``most`` bands are a row each."""
+    runs = [way.work.operations[first:last] for first, last in way.runs]
+    rows = [output_rows(op) for run in runs for op, _ in run]
+    return all(map(apart, runs)) and max(rows, default=most + 1) <= most
 
 
 def _passes(schedule: Schedule) -> bool:

@@ -14,6 +14,7 @@ from gen.compile import Compiled, compile_graph
 from gen.errors import UserError
 from gen.graph import MatMul
 from gen.partition import costs, partition
+from gen.pipeline import Balance, Link, Option, Stage, balance
 from gen.policy import POLICIES
 from gen.target import Target
 from gen.timing import predict_within
@@ -54,6 +55,53 @@ def _bound(compiled: Compiled, policy: str) -> int:
 def test_no_dataflow_is_quicker_than_its_bound(name, multipliers):
     compiled = _compiled(name, "dataflow", multipliers)
     assert _bound(compiled, "dataflow") <= compiled.prediction.cycles
+
+
+@pytest.mark.parametrize(("name", "multipliers"), [("ffn", 32), ("cnn", 432), ("vae", 144)])
+def test_dataflow_is_within_5_percent_of_its_bound(name, multipliers):
+    graph = KERNELS[name](scale="full", seed=1).graph
+    target = replace(POINT_A, multipliers=multipliers)
+    compiled = compile_graph(graph, target, policy="dataflow")
+    bound = _bound(compiled, "dataflow")
+    assert bound <= compiled.prediction.cycles <= 1.05 * bound
+
+
+@pytest.mark.slow
+def test_dataflow_of_mobilenet_is_within_5_percent_of_its_bound():
+    graph = KERNELS["mobilenet"](scale="full", seed=1).graph
+    compiled = compile_graph(graph, replace(POINT_A, multipliers=144), policy="dataflow")
+    bound = _bound(compiled, "dataflow")
+    assert bound <= compiled.prediction.cycles <= 1.05 * bound
+
+
+def test_no_dataflow_is_quicker_than_its_bound_where_lines_lie_apart():
+    rng, b = np.random.default_rng(5), GraphBuilder("apart")
+    x = b.input("x", (1, 14, 12, 2), fraction_bits=10)
+    x = b.conv(x, rng.normal(0, 0.3, (2, 3, 3, 2)), fraction_bits=9, padding=1)
+    x = b.conv(x, rng.normal(0, 0.3, (2, 3, 3, 2)), fraction_bits=9, dilation=2, padding=2)
+    x = b.conv(x, rng.normal(0, 0.3, (2, 2, 2, 2)), fraction_bits=9, stride=2)
+    b.output(x)
+    target = replace(POINT_A, multipliers=24)
+    compiled = compile_graph(b.build(), target, policy="dataflow")
+    assert 0 < _bound(compiled, "dataflow") <= compiled.prediction.cycles
+
+
+def test_a_pipeline_is_balanced_by_rows():
+    # The second stage's first row needs two of the first; the budget lets one of them be quick.
+    slow, quick = Option(1, (10,) * 4, (0,) * 4), Option(2, (4,) * 4, (0,) * 4)
+    first = Stage((slow, quick), (), (5,) * 4)
+    second = Stage((slow, quick), (Link(0, (2, 3, 4, 4)),), (0,) * 4)
+    made = balance([first, second], 3, hop=3, beside=1, seconds=1.0)
+    assert made == Balance((1, 0), 5 + 8 + 3 + 40, 5 + 8 + 3 + 40)
+    assert balance([first, second], 1, hop=3, beside=1, seconds=1.0) is None
+
+
+def test_what_is_done_early_shortens_only_waits():
+    maker = Stage((Option(1, (10, 10), (0, 0)),), (), (0, 0))
+    reader = Stage((Option(1, (8, 8), (6, 6)),), (Link(0, (1, 2)),), (0, 0))
+    made = balance([maker, reader], 2, hop=0, beside=0, seconds=1.0)
+    assert made is not None
+    assert made.cycles == 22
 
 
 def test_no_dataflow_is_quicker_than_its_bound_where_a_last_row_is_not_read():
