@@ -191,11 +191,13 @@ def _by_rows(
         arrive = [MEMORY_LATENCY + units.ahead + n for n in beats]
         key = (products and products.key, alone, rows, tuple(steps))
         if key not in known:
-            fits = products is not None and alone and len(products.lines) % rows == 0
-            options = _ways(products, rows, target.multipliers) if fits else _even(steps, rows)
-            if products is not None and not fits:
-                # Nothing is known of what it does first.
-                options = [replace(one, early=one.times, begun=one.total) for one in options]
+            if products is not None and alone and len(products.lines) % rows == 0:
+                options = _ways(products, rows, target.multipliers)
+            else:
+                options = _even(steps, rows)
+                if products is not None:
+                    # Nothing is known of what it does first.
+                    options = [replace(one, early=one.times, begun=one.total) for one in options]
             known[key] = quickest(options)
         stages.append(Stage(known[key], own, tuple(arrive)))
     hop = units.ahead + units.behind + units.through - 1
