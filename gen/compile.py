@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from itertools import islice
 
 from .bands import Turns, interleaved
 from .check import check
 from .cost import steps
 from .errors import UserError
 from .fit import schedule_graph, schedule_work, sufficient
-from .geometry import candidates
 from .graph import Graph
 from .machine import Machine, specialise
 from .operation import Geometry
-from .partition import costs
+from .partition import Costs, costs
 from .placement import Placement, placed
 from .policy import PARTS, placements
 from .program import Program, config_for, program
@@ -100,14 +100,14 @@ def compile_graph(
         parts = ("fixed",)
     table = cache(partial(costs, graph, target, target.multipliers))
     for part in parts:
-        search = _Search(graph, target, unrolled, throttled, part, tell)
+        search = _Search(graph, target, unrolled, throttled, part, table, tell)
         search.known = tried
         search.limit = best.prediction.cycles if best is not None else LATER
         try:
             if geometry is not None:
                 search.try_all([Placement.single(graph, geometry)])
             else:
-                search.try_all(placements(graph, target, part, table, tell))
+                search.try_all(search.placements(part))
                 search.try_turns()
         except UserError as error:
             # What cannot be dataflow may be something else.
@@ -142,6 +142,7 @@ class _Search:
     unrolled: tuple[Unrolled, ...]
     throttled: bool
     part: str
+    table: Callable[[], Costs]
     tell: Callable[[str], None]
     limit: int = LATER
     """Cycles beyond which nobody is interested."""
@@ -186,9 +187,12 @@ class _Search:
         """The best placements on one core."""
         found = [p for p in (*self.tried, *self.known) if len(p.geometries) == 1]
         if not found and self.part == "between":
-            shapes = candidates(self.graph, self.target, TURNING)
-            found = [Placement.single(self.graph, geometry) for _, geometry in shapes]
+            found = [*islice(self.placements("sequential"), TURNING)]
         return found[:TURNING]
+
+    def placements(self, part: str) -> Iterator[Placement]:
+        """What a part of a policy allows."""
+        return placements(self.graph, self.target, part, self.table, self.tell)
 
     def _scarce(self, single: Placement) -> bool:
         """Whether tasks that follow each other on one core have not all tensors on chip."""
