@@ -23,7 +23,7 @@ from rtl.gather import Gather
 from rtl.packer import Packer
 from rtl.unrolled.layer import UnrolledArray
 
-from .operation import Operation, Window
+from .operation import Geometry, Operation, Window
 from .order import groups_per_pixel
 from .schedule import Phase, Schedule
 from .series import Series
@@ -109,6 +109,7 @@ class Prediction:
 _Steps = Generator[None, None, None]
 _Wait = Generator[None, None, int]
 _Spanning = Generator[None, None, tuple[int, int]]
+_Tile = tuple[int, int, bool]
 
 
 @dataclass
@@ -163,6 +164,26 @@ class _Rows:
     def latest(self) -> int:
         """Of the row that comes last."""
         return 0 if self.last is None else self.at(self.last)
+
+
+class _Walk:
+    """A phase's way through tiles of patches: what every tile takes, and how far it is."""
+
+    def __init__(self, phase: Phase, rows: _Rows, geometry: Geometry, window: int, last_step: int):
+        op = phase.operation
+        self.phase, self.rows = phase, rows
+        self.tiles, self.passes = op.tiles(geometry), op.passes(geometry)
+        self.pixels, self.words = op.window.pixel_count, op.words(geometry)
+        self.line_beats = op.window.taps * -(-op.window.run // window)
+        self.pixel_beats = op.window.lines * self.line_beats
+        self.completes = _completing_beats(op.window, geometry.depth, window)
+        self.slack = int((self.completes - np.arange(self.words)).max())
+        self.bursts = _bursts(op, geometry)
+        self.first_beat: int | None = None
+        self.first_step: int | None = None
+        # Of the last tile: its state, the cycles after the one before it, and its last step.
+        self.mark: _Mark | None = None
+        self.pace, self.ended = 0, last_step
 
 
 class _Core:
@@ -360,69 +381,86 @@ class _Core:
 
     def _patches(self, phase: Phase, results: _Results) -> _Spanning:
         """Every beat and step of a phase; returns the first of each."""
-        op, g = phase.operation, self.geometry
-        window = op.window
-        words = op.words(g)
-        rows = self._rows(phase)
-        line_beats = window.taps * -(-window.run // self.window)
-        pixel_beats = window.lines * line_beats
-        completes = _completing_beats(window, g.depth, self.window)
-        slack = int((completes - np.arange(words)).max())
-        bursts = _bursts(op, g)
-        tiles, passes, pixels = op.tiles(g), op.passes(g), window.pixel_count
-        first_beat = first_step = None
+        op = phase.operation
+        walk = _Walk(phase, self._rows(phase), self.geometry, self.window, self.last_step)
         started = yield from _known(partial(self.model.stored_at, self.index, phase.gather.start))
         beat = max(self._begins(), started + Gather.TOKEN_LATENCY)
         # All passes of each tile; or every tile, read again, in each pass.
-        rounds = [range(n, n + 1) for n in range(passes)] if op.stationary else [range(passes)]
-        mark, pace, ended = None, 0, self.last_step
-        for in_tile in rounds:
+        passes = range(walk.passes)
+        for in_tile in [range(n, n + 1) for n in passes] if op.stationary else [passes]:
             tile = 0
-            while tile < tiles:
-                count = min(g.rows, pixels - tile * g.rows)
-                beat = max(beat, self._room(words))
-                steady = beat >= rows.latest()
-                if steady:
-                    if first_beat is None:
-                        first_beat = beat
-                    last_pixel = beat + (count - 1) * pixel_beats
-                    data = last_pixel + AHEAD + slack + words - 1
-                    self._gathers(phase, beat, last_pixel + pixel_beats)
-                    beat = last_pixel + pixel_beats
-                else:
-                    beat, opened, times = yield from self._waiting(
-                        phase, tile * g.rows, count, beat, rows, line_beats
-                    )
-                    if first_beat is None:
-                        first_beat = opened
-                    due = times[completes] + AHEAD + words - 1 - np.arange(words)
-                    data = int(due.max())
-                for n in in_tile:
-                    burst = bursts[(tile == tiles - 1) * 2 + (n == passes - 1)]
-                    while (weights := self._weights(phase, n)) >= LATER:
-                        yield
-                    steady &= weights <= self.core_free
-                    opens = max(self.core_free, weights)
-                    last = opens + words - 1
-                    if n == in_tile[0]:
-                        last = max(last, data)
-                    if first_step is None:
-                        first_step = max(opens, (first_beat or 0) + AHEAD)
-                        results.begins = yield from _known(partial(self._opens, phase))
-                    self._ends(last, burst, results)
-                total = (self.released[-1][0] if self.released else self.claimed - words) + words
-                self.released.append((total, self.last_step + 1 + g.rows + FREED))
-                alike = tiles - tile - 2
-                pace, paced, ended = self.last_step - ended, pace, self.last_step
-                likely = steady and pace == paced and alike >= REPEATED
-                before, mark = mark, self._mark(phase, beat, results) if likely else None
-                if before is not None and mark is not None and before.ahead == mark.ahead:
-                    beat += self._repeat(phase, before, alike, results)
-                    mark, ended = self._mark(phase, beat, results), self.last_step
-                    tile += alike
-                tile += 1
+            while tile < walk.tiles:
+                beat, data, steady = yield from self._read(walk, tile, beat)
+                steady = yield from self._stepped(walk, tile, in_tile, data, steady, results)
+                beat, skipped = self._skipped(walk, tile, beat, steady, results)
+                tile += 1 + skipped
         self.next_beat = beat
-        return first_beat or 0, first_step or 0
+        return walk.first_beat or 0, walk.first_step or 0
+
+    def _read(self, walk: _Walk, tile: int, beat: int) -> Generator[None, None, _Tile]:
+        """The beats of a tile from cycle ``beat`` on: when the next tile's may be, when the last
+        operand is there, and whether nothing was waited for."""
+        count = min(self.geometry.rows, walk.pixels - tile * self.geometry.rows)
+        beat = max(beat, self._room(walk.words))
+        if beat >= walk.rows.latest():
+            if walk.first_beat is None:
+                walk.first_beat = beat
+            last_pixel = beat + (count - 1) * walk.pixel_beats
+            data = last_pixel + AHEAD + walk.slack + walk.words - 1
+            self._gathers(walk.phase, beat, last_pixel + walk.pixel_beats)
+            return last_pixel + walk.pixel_beats, data, True
+        beat, opened, times = yield from self._waiting(
+            walk.phase, tile * self.geometry.rows, count, beat, walk.rows, walk.line_beats
+        )
+        if walk.first_beat is None:
+            walk.first_beat = opened
+        due = times[walk.completes] + AHEAD + walk.words - 1 - np.arange(walk.words)
+        return beat, int(due.max()), False
+
+    def _stepped(
+        self,
+        walk: _Walk,
+        tile: int,
+        in_tile: range,
+        data: int,
+        steady: bool,
+        results: _Results,
+    ) -> Generator[None, None, bool]:
+        """The steps of a tile in so many passes, whose last operand is there at ``data``; returns
+        whether it is still so that nothing was waited for."""
+        words = walk.words
+        for n in in_tile:
+            burst = walk.bursts[(tile == walk.tiles - 1) * 2 + (n == walk.passes - 1)]
+            while (weights := self._weights(walk.phase, n)) >= LATER:
+                yield
+            steady &= weights <= self.core_free
+            opens = max(self.core_free, weights)
+            last = opens + words - 1
+            if n == in_tile[0]:
+                last = max(last, data)
+            if walk.first_step is None:
+                walk.first_step = max(opens, (walk.first_beat or 0) + AHEAD)
+                results.begins = yield from _known(partial(self._opens, walk.phase))
+            self._ends(last, burst, results)
+        total = (self.released[-1][0] if self.released else self.claimed - words) + words
+        self.released.append((total, self.last_step + 1 + self.geometry.rows + FREED))
+        return steady
+
+    def _skipped(
+        self, walk: _Walk, tile: int, beat: int, steady: bool, results: _Results
+    ) -> tuple[int, int]:
+        """Where a tile and all that matters after it is as it was with the one before, those that
+        follow are alike: when the next one's beats may be after these, and how many there were."""
+        alike = walk.tiles - tile - 2
+        pace, walk.ended = self.last_step - walk.ended, self.last_step
+        likely = steady and pace == walk.pace and alike >= REPEATED
+        before, walk.pace = walk.mark, pace
+        walk.mark = self._mark(walk.phase, beat, results) if likely else None
+        if before is None or walk.mark is None or before.ahead != walk.mark.ahead:
+            return beat, 0
+        beat += self._repeat(walk.phase, before, alike, results)
+        walk.mark, walk.ended = self._mark(walk.phase, beat, results), self.last_step
+        return beat, alike
 
     def _segments(self, phase: Phase, results: _Results) -> _Spanning:
         """Every beat of a phase on segments, and the steps that follow from each."""
