@@ -18,6 +18,7 @@ from .lower import Lowered, lower
 from .operation import Geometry, Operation
 from .placement import Placement, groups_of
 from .rows import output_rows
+from .solver import solved
 from .target import Target
 
 __all__ = ["Costs", "Partition", "Streams", "costs", "edges", "partition"]
@@ -324,12 +325,8 @@ def partition(
     for end in ends:
         model.add(last >= end)
     model.minimize(last)
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = 1
-    solver.parameters.max_deterministic_time = SECONDS
-    status = solver.solve(model)
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+    solver = solved(model, SECONDS)
+    if solver is None:
         return None
     chosen = tuple(
         next(g for v, g in zip(own, shapes, strict=True) if solver.value(v)) for own in shape

@@ -13,6 +13,7 @@ from ortools.sat.python import cp_model
 from .lower import Lowered
 from .operation import Operation
 from .rows import output_rows, pitches, rows_from, rows_until
+from .solver import solved
 
 __all__ = [
     "MOST_ROWS",
@@ -213,12 +214,8 @@ def balance(
     for own in ends:
         model.add(last >= own[-1])
     model.minimize(last)
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = 1
-    solver.parameters.max_deterministic_time = seconds
-    status = solver.solve(model)
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+    solver = solved(model, seconds)
+    if solver is None:
         return None
     chosen = tuple(next(i for i, v in enumerate(own) if solver.value(v)) for own in picks)
     return Balance(chosen, round(solver.objective_value), round(solver.best_objective_bound))

@@ -5,7 +5,7 @@ events it waits for, a max-plus recurrence whose constants are the latencies tha
 classes state. Cycle 0 is the accepted write to the start register.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -209,6 +209,10 @@ class _Core:
         self.claimed = 0
         self.released: deque[tuple[int, int]] = deque()
         self.latency = Epilogue.latency(config)
+        self.second_latency = Epilogue.second_latency(config) if config.residual else 0
+        # Groups that were taken before each phase, and the buffer of its second operand.
+        self.before: list[int] = []
+        self.seconds: list[int | None] = []
         # Groups that may be on their way when a pass begins.
         self.credit = config.results - config.rows * config.groups
         array = UnrolledArray if config.product_words else Array
@@ -360,8 +364,18 @@ class _Core:
         for index, phase in enumerate(self.schedule.phases_of(self.index)):
             yield from self._phase(index, phase)
 
+    def adds(self, buffer: int, cycle: int) -> bool:
+        """Whether the epilogue reads a second operand from a buffer in a cycle."""
+        at = bisect_left(self.taken, cycle - self.second_latency)
+        if at == len(self.taken) or self.taken[at] != cycle - self.second_latency:
+            return False
+        return self.seconds[bisect_right(self.before, at) - 1] == buffer
+
     def _phase(self, index: int, phase: Phase) -> _Steps:
         op = phase.operation
+        second = phase.residual
+        self.before.append(len(self.taken))
+        self.seconds.append(None if second is None else self.schedule.lifetimes[second].buffer)
         self.core_free += Core.WORD_LATENCY
         per_row = None
         if op.softmax is not None:
@@ -616,16 +630,19 @@ class _Model:
         return _reached(of.pass_ends, count, of.config.groups + 1 + STEP_LATENCY)
 
     def free_at(self, buffer: int, cycle: int) -> int:
-        """First cycle from ``cycle`` on in which the gather unit does not read the copy of the
-        buffer that the send unit reads."""
+        """First cycle from ``cycle`` on in which neither the gather unit nor the epilogue reads the
+        copy of the buffer that the send unit reads."""
         if len(self.cores) > 1:
             return cycle
         firsts, ends = self.busy[buffer]
-        run = bisect_right(firsts, cycle) - 1
-        while run >= 0 and firsts[run] <= cycle < ends[run]:
-            cycle = ends[run]
-            run = min(run + 1, len(firsts) - 1)
-        return cycle
+        while True:
+            run = bisect_right(firsts, cycle) - 1
+            if run >= 0 and cycle < ends[run]:
+                cycle = ends[run]
+            elif self.cores[0].adds(buffer, cycle):
+                cycle += 1
+            else:
+                return cycle
 
     def run(self, limit: int) -> Prediction | None:
         """What happens, or None once something happens after ``limit``."""

@@ -127,6 +127,11 @@ class Epilogue(wiring.Component):
         return Lanes.latency(config) + pool + cls.STORE_LATENCY
 
     @staticmethod
+    def second_latency(config: Config) -> int:
+        """Cycles from taking a group to reading its second operand."""
+        return Lanes.residual_delay(config) - Crossbar.READ_LATENCY - 2
+
+    @staticmethod
     def softmax_latency(config: Config, groups: int) -> int:
         """Cycles from writing the last of a row's ``groups``, were there no softmax, to writing it
         with one; the groups before it are written ``lanes`` cycles apart."""
@@ -256,7 +261,7 @@ class Epilogue(wiring.Component):
     def _residual(self, m: Module, w, take, scatter) -> Signal:
         """Read so late that the second operands meet the requantised sums."""
         config = self._config
-        due = Lanes.residual_delay(config) - Crossbar.READ_LATENCY - 2
+        due = self.second_latency(config)
         wanted = w.add | w.multiply if config.multiply else w.add
         address = delayed(m, scatter.residual, due - Scatter.LATENCY, "residual_address")
         valid = delayed(m, take & wanted, due, "residual_valid", control=True)

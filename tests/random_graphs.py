@@ -419,13 +419,15 @@ def graphs(draw: st.DrawFn, *, wide: bool = False, bits: int = 8, most: int = 5)
 
 @st.composite
 def skips(draw: st.DrawFn, *, size: int, bits: int = 8) -> Graph:
-    """Equal tensors of up to ``size`` elements each, four of which are alive at once: the first has
-    to leave where memory holds three."""
+    """Equal tensors of up to ``size`` elements each, four of which are alive at once, even if sums
+    take the place of an operand: the first has to leave where memory holds three."""
     b = _Builder(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw, bits=bits)
     w, c = draw(st.integers(1, 5)), draw(st.integers(1, 12))
     h = max(1, size // (w * c))
     x = b.tensor((1, h, w, c))
     b.lookup(x)
+    first = b.tensors[b.tasks[-1].output]
+    b.lookup(first)
     early = b.tensors[b.tasks[-1].output]
     b.lookup(early)
     for _ in range(draw(st.integers(1, 2))):
@@ -433,6 +435,7 @@ def skips(draw: st.DrawFn, *, size: int, bits: int = 8) -> Graph:
         b.block(second)
         b.block(b.tensors[b.tasks[-1].output])
     b.combine(b.tensors[b.tasks[-1].output], early)
+    b.combine(b.tensors[b.tasks[-1].output], first)
     tails = ("", "softmax", "maxpool", "averagepool")
     tail = draw(st.sampled_from(tails if bits == 8 else tails[:-1]))
     if tail:
