@@ -91,7 +91,8 @@ def compile_graph(
     tell = progress or (lambda words: None)
     graph.check()
     unrolled = choose(graph, target, unroll, tell)
-    best = min(known, key=_cost, default=None) if policy == "auto" else None
+    known = known if policy == "auto" else ()
+    best = min(known, key=_cost, default=None)
     tried = [_only(graph, made) for made in known if len(made.schedule.cores) == 1]
     failure: UserError | None = None
     refusal: UserError | None = None
@@ -185,8 +186,10 @@ class _Search:
 
     def _single(self) -> list[Placement]:
         """The best placements on one core."""
-        found = [p for p in (*self.tried, *self.known) if len(p.geometries) == 1]
-        if not found and self.part == "between":
+        between = self.part == "between"
+        every = (*self.tried, *self.known) if between else self.tried
+        found = [p for p in every if len(p.geometries) == 1]
+        if not found and between:
             found = [*islice(self.placements("sequential"), TURNING)]
         return found[:TURNING]
 

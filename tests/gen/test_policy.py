@@ -231,6 +231,15 @@ def test_auto_says_why_no_array_serves_a_graph(monkeypatch):
         _compiled("attention", "auto", 32)
 
 
+def test_only_auto_takes_anything_from_what_is_known():
+    graph = KERNELS["gating"](scale="small", seed=1).graph
+    target = Target(multipliers=12, offchip_bytes_per_cycle=8, onchip_bytes=6 << 10)
+    known = [compile_graph(graph, target, policy="sequential")]
+    alone = compile_graph(graph, target, policy="dataflow")
+    assert compile_graph(graph, target, policy="dataflow", known=known).schedule == alone.schedule
+    assert len(alone.schedule.cores) == 3
+
+
 def test_auto_takes_what_is_known_for_granted():
     graph = KERNELS["ffn"](scale="small", seed=1).graph
     target = replace(POINT_A, multipliers=32)
