@@ -196,7 +196,7 @@ def test_rtl_equals_golden_on_random_graphs_with_and_without_stalls(name):
     hit = _property(name, QUICK, seed=0)
     print(f"{name}: {dict(hit)}")
     assert hit["ran"] >= QUICK // 2
-    assert hit["predicted exactly"] >= 0.98 * hit["ran"]
+    assert hit["predicted exactly"] >= 0.99 * hit["ran"]
     missing = WANTED[name] - {bin for bin, count in hit.items() if count}
     assert not missing
 
