@@ -198,13 +198,20 @@ class _Search:
         return placements(self.graph, self.target, part, self.table, self.tell)
 
     def _scarce(self, single: Placement) -> bool:
-        """Whether tasks that follow each other on one core have not all tensors on chip."""
-        if self.part != "between":
-            return not self.ample if self.best is None else _spills(self.best.schedule)
-        try:
-            return _spills(schedule_graph(self.graph, self.target, single))
-        except UserError:
-            return True
+        """Whether not all tensors and weights stay on chip where tasks follow each other on one
+        core, and its array waits for those that do not."""
+        if self.part == "between":
+            try:
+                schedule = schedule_graph(self.graph, self.target, single)
+            except UserError:
+                return True
+        elif self.best is None:
+            return not self.ample
+        else:
+            schedule = self.best.schedule
+        work = placed(self.graph, single, self.target.offchip_bytes_per_cycle)
+        waits = 101 * self._busiest(work) < 100 * self._most()
+        return _spills(schedule) or (schedule.streamed and waits)
 
     def _turning(self, given: Placement) -> Iterator[tuple[Placement, Schedule]]:
         axi_bytes = self.target.offchip_bytes_per_cycle
@@ -242,10 +249,14 @@ class _Search:
 
     def _slow(self, work: Work) -> bool:
         """Whether the steps of an array alone are too many, so that no schedule need be made."""
+        return self._busiest(work) > self._most()
+
+    def _busiest(self, work: Work) -> int:
+        """The most steps of an array."""
         busy = [0] * len(work.sites)
         for op, core in work.operations:
             busy[core] += steps(op, work.sites[core].geometry)
-        return max(busy) > self._most()
+        return max(busy)
 
     def leaner(self) -> Compiled | None:
         """The best; where weights are streamed, the same cores with as much less memory, by
