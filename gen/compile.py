@@ -179,8 +179,10 @@ class _Search:
         if self.unrolled:
             return
         several = [p for p in self.tried if len(p.geometries) > 1]
-        self.tell("looking for tasks that could take turns")
-        for one in several + [p for p in self._single() if self._scarce(p)]:
+        given = several + [p for p in self._single() if self._scarce(p)]
+        if given:
+            self.tell("looking for tasks that could take turns")
+        for one in given:
             for placement, schedule in self._turning(one):
                 self._take(placement, schedule, ", in turns")
 
@@ -200,16 +202,14 @@ class _Search:
     def _scarce(self, single: Placement) -> bool:
         """Whether not all tensors and weights stay on chip where tasks follow each other on one
         core, and its array waits for those that do not."""
-        if self.part == "between":
-            try:
-                schedule = schedule_graph(self.graph, self.target, single)
-            except UserError:
-                return True
-        elif self.best is None:
+        made = None if self.part == "between" else self.best
+        if made is None and self.part != "between":
             return not self.ample
-        else:
-            schedule = self.best.schedule
-        work = placed(self.graph, single, self.target.offchip_bytes_per_cycle)
+        try:
+            work = placed(self.graph, single, self.target.offchip_bytes_per_cycle)
+            schedule = made.schedule if made else schedule_work(self.graph, self.target, work)
+        except UserError:
+            return True
         waits = 101 * self._busiest(work) < 100 * self._most()
         return _spills(schedule) or (schedule.streamed and waits)
 

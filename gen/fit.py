@@ -104,8 +104,9 @@ def schedule_work(graph: Graph, target: Target, work: Work) -> Schedule:
         except UserError as error:
             failure = error
             continue
-        spared = Room(buffers, (), plenty if cores == 1 else None)
-        least = _buffer_bytes(graph, work, spared, word_bytes)
+        least = activations
+        if cores == 1:
+            least = _buffer_bytes(graph, work, Room(buffers, (), plenty), word_bytes)
         best: Schedule | None = None
         for room in _rooms(work, resident, budget, Room(buffers, ()), (activations, least)):
             try:
