@@ -7,9 +7,11 @@ from typing import Any
 from rtl.accelerator import Accelerator, Contents, CoreContents
 from rtl.config import Config, numbered
 from rtl.fetch import TENSOR
+from rtl.loops import Loops
 from rtl.words import Fields, narrowed, word_fields
 
 from .errors import UserError
+from .loops import folded
 from .program import Program, Word
 
 __all__ = ["Machine", "specialise", "wrapped"]
@@ -33,10 +35,7 @@ class Machine:
         if self.program is None:
             return Accelerator(self.config, fields=self.fields)
         contents = Contents(
-            programs={
-                unit: [self.fields[unit].pack(word) for word in words]
-                for unit, words in wrapped(self.program, self.config).items()
-            },
+            programs=self._programs(self.program),
             cores=tuple(
                 CoreContents(
                     c.weights,
@@ -51,6 +50,24 @@ class Machine:
             ),
         )
         return Accelerator(self.config, fields=self.fields, contents=contents)
+
+    def _programs(self, program: Program) -> dict[str, Sequence[int] | Loops]:
+        """What each unit's ROM holds."""
+        return {
+            unit: folded([self.fields[unit].pack(w) for w in words], self.fields[unit].widths)
+            for unit, words in wrapped(program, self.config).items()
+        }
+
+    def schedule_bits(self) -> int:
+        """Bits of ROM that hold the schedule; 0 where it lies in RAM."""
+        if self.program is None:
+            return 0
+        return sum(
+            len(held.steps) * held.width
+            if isinstance(held, Loops)
+            else len(held) * self.fields[unit].width
+            for unit, held in self._programs(self.program).items()
+        )
 
     def load(self, program: Program) -> Iterable[tuple[int, int, list[int]]]:
         """``(select, first index, 32-bit slices)`` of each memory that ``program`` fills.

@@ -98,8 +98,10 @@ def _figures(what: Row, kernel: Any, tell: Callable[[str], None]) -> Row:
     target = replace(POINTS[what["point"]][name], multipliers=MULTIPLIERS[name])
     started = time.perf_counter()
     design: Design = compile(graph, target, policy=policy, progress=tell)
-    source = design.verilog
     compiled = time.perf_counter()
+    tell("emitting Verilog")
+    source = design.verilog
+    emitted = time.perf_counter()
     simulation = design.simulate(kernel.inputs, progress=tell)
     tell("counting multipliers")
     cells = count(source)
@@ -122,6 +124,7 @@ def _figures(what: Row, kernel: Any, tell: Callable[[str], None]) -> Row:
         "efficiency": round(limit / run.cycles, 4),
         "offchip_bytes": (run.read_beats + run.write_beats) * schedule.axi_bytes,
         "onchip_bytes": schedule.onchip_bytes,
+        "schedule_bits": design.machine.schedule_bits(),
         "connections": len(design.machine.config.links),
         **_reconfiguration(schedule, design.prediction),
         "mismatches": simulation.mismatches,
@@ -131,6 +134,7 @@ def _figures(what: Row, kernel: Any, tell: Callable[[str], None]) -> Row:
             for p, span in phases
         ],
         "seconds_compile": round(compiled - started, 1),
+        "seconds_emit": round(emitted - compiled, 1),
         "seconds_build": round(simulation.seconds_build, 1),
         "seconds_simulate": round(simulation.seconds_simulate, 1),
     }

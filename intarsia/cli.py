@@ -186,12 +186,13 @@ def compile_model(
         design = compile_design(model, target, **options, **given)
         tell("emitting Verilog")
         design.write(folder)
-    schedule = design.schedule
+    schedule, bits = design.schedule, design.machine.schedule_bits()
     say(f"{design.graph.name}: {design.graph.macs():,} MACs in {len(schedule.phases)} phases")
     say(
         f"{'; '.join(map(_core, range(len(schedule.cores)), repeat(design)))}; "
         f"{schedule.onchip_bytes:,} bytes on chip; "
-        f"weights {'streamed' if schedule.streamed else 'on chip'}"
+        f"weights {'streamed' if schedule.streamed else 'on chip'}; "
+        f"schedule in {f'{bits:,} bits of ROM' if bits else 'RAM'}"
     )
     share = design.graph.macs() / (design.target.multipliers * design.prediction.cycles)
     say(f"{design.prediction.cycles:,} cycles predicted, {share:.1%} of all multipliers busy")

@@ -18,6 +18,7 @@ from .fetch import Fetch
 from .gather import Gather, beat_layout
 from .lanes import lane_products, shared_lane
 from .loader import Loader
+from .loops import Loops
 from .packer import Packer
 from .product import products
 from .registers import Registers
@@ -51,9 +52,10 @@ class CoreContents:
 
 @dataclass(frozen=True)
 class Contents:
-    """First contents of the memories, as packed words; programs only where they are ROM."""
+    """First contents of the memories, as packed words; programs only where they are ROM, and in
+    loops where that is much smaller."""
 
-    programs: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    programs: Mapping[str, Sequence[int] | Loops] = field(default_factory=dict)
     cores: tuple[CoreContents, ...] = ()
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import bits_for
+from .loops import Loops
 from .memory import Memory
 
 __all__ = ["Sequencer"]
@@ -23,7 +24,8 @@ class Sequencer(wiring.Component):
     width
         Stored bits of a word.
     words
-        The program, for a ROM; None for a RAM of ``depth`` words written through the load port.
+        The program, for a ROM, word by word or in loops; None for a RAM of ``depth`` words written
+        through the load port.
 
     Members
     -------
@@ -44,11 +46,13 @@ class Sequencer(wiring.Component):
 
     LATENCY = 3
 
-    def __init__(self, width: int, *, words: Sequence[int] | None = None, depth: int = 0):
+    def __init__(self, width: int, *, words: Sequence[int] | Loops | None = None, depth: int = 0):
         if words is None and depth < 1:
             raise ValueError(f"depth of a program RAM must be at least 1, not {depth}")
-        self._width, self._words = width, words
-        self._depth = depth if words is None else max(1, len(words))
+        self._width, self._rom = width, words is not None
+        self._loops = words if isinstance(words, Loops) else None
+        self._words = words.stored() if isinstance(words, Loops) else words or ()
+        self._depth = max(1, len(self._words)) if self._rom else depth
         bits = bits_for(self._depth + 1)
         super().__init__(
             {
@@ -65,10 +69,10 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.words = words = Memory(
-            self._width,
+            self._width if self._loops is None else self._loops.width,
             depth=self._depth,
-            init=self._words or (),
-            writable=self._words is None,
+            init=self._words,
+            writable=not self._rom,
             registered=False,
         )
         m.d.comb += [
@@ -78,7 +82,7 @@ class Sequencer(wiring.Component):
         ]
         bits = len(self.count)
         count = Signal(bits)
-        m.d.comb += count.eq(self.count if self._words is None else len(self._words))
+        m.d.comb += count.eq(len(self._words) if self._rom else self.count)
 
         # The word on offer, and behind it what the memory reads, once that is the word at `index`.
         index = Signal(bits)
@@ -99,11 +103,35 @@ class Sequencer(wiring.Component):
         ]
         m.d.sync += there.eq(running & words_left & ~loads)
         with m.If(~has_offered | taken):
-            m.d.sync += [has_offered.eq(there), offered.eq(words.read_data)]
+            m.d.sync += has_offered.eq(there)
+        if self._loops is None:
+            word, following = words.read_data, index + 1
+        else:
+            word, following = self._stepped(m, self._loops, words.read_data, offered, index, loads)
         with m.If(loads):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += [offered.eq(word), index.eq(following)]
         with m.If(~words_left):
             m.d.sync += running.eq(0)
         with m.If(self.start):
             m.d.sync += [index.eq(0), running.eq(1)]
+            if self._loops is not None:
+                m.d.sync += offered.eq(0)
         return m
+
+    @staticmethod
+    def _stepped(
+        m: Module, loops: Loops, stored: Value, offered: Value, index: Value, loads: Value
+    ) -> tuple[Value, Value]:
+        """The word that a stored step makes of the one on offer, and the index of the next step."""
+        fields, at = [], 0
+        for width in loops.widths:
+            fields.append((offered[at : at + width] + stored[at : at + width])[:width])
+            at += width
+        back = stored[at : at + loops.back_bits]
+        again = stored[at + loops.back_bits :]
+        turn = Signal(loops.again_bits)
+        goes_back = Signal()
+        m.d.comb += goes_back.eq(turn != again)
+        with m.If(loads & again.any()):
+            m.d.sync += turn.eq(Mux(goes_back, turn + 1, 0))
+        return Cat(fields), Mux(again.any() & goes_back, index - back, index + 1)

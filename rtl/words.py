@@ -40,7 +40,12 @@ class Fields(dict[str, Field]):
     @property
     def width(self) -> int:
         """Stored bits of a word; constants take none. At least 1."""
-        return max(1, sum(f.width for f in self.values() if f.constant is None))
+        return max(1, sum(self.widths))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Stored bits of each field that is no constant, the least significant first."""
+        return tuple(f.width for f in self.values() if f.constant is None)
 
     def pack(self, word: Mapping[str, int]) -> int:
         """The stored bits of ``word``, a value per field.

@@ -7,13 +7,32 @@ from cocotb.triggers import FallingEdge, RisingEdge
 
 from tests.rtl.stream import clocked, option, pauses, sink
 
-WIDTH = 13
+WIDTHS = (5, 8)
+"""Of the fields of a word."""
+
+WIDTH = sum(WIDTHS)
 
 
 def program(count: int) -> list[int]:
     """The words of the ROM, known to both sides of the bench."""
     generator = random.Random(count)
     return [generator.getrandbits(WIDTH) for _ in range(count)]
+
+
+def counting(count: int) -> list[int]:
+    """Words of which one field counts and the other one takes turns: what loops are found in."""
+    generator = random.Random(count)
+    words: list[int] = []
+    while len(words) < count:
+        first, step = generator.getrandbits(8), generator.getrandbits(8)
+        turns = [generator.getrandbits(5) for _ in range(generator.randint(1, 4))]
+        words += [turn | (first + i * step & 255) << 5 for i in range(9) for turn in turns]
+    return words[:count]
+
+
+def known() -> list[int]:
+    """The program of the ROM, or the first one of the RAM."""
+    return (counting if option("loops") else program)(option("words"))
 
 
 async def start(dut) -> None:
@@ -39,7 +58,7 @@ async def prepare(dut, words: list[int]) -> None:
 
 @cocotb.test()
 async def a_word_of_two_cycles_is_followed_by_the_next(dut):
-    words = program(option("words"))
+    words = known()
     await clocked(dut, start=0, o_ready=0, **({"write_enable": 0} if option("ram") else {}))
     await prepare(dut, words)
     for _ in range(2):
@@ -60,7 +79,7 @@ async def a_word_of_two_cycles_is_followed_by_the_next(dut):
 @cocotb.test()
 async def stalls_lose_and_repeat_nothing(dut):
     generator = random.Random(cocotb.RANDOM_SEED)
-    words = program(option("words"))
+    words = known()
     await clocked(dut, start=0, o_ready=0, **({"write_enable": 0} if option("ram") else {}))
     seen: list[int] = []
     for probability in (0.1, 0.5, 0.9):
