@@ -239,8 +239,9 @@ class _Allocator:
 
     def run(self) -> Allocation:
         sources, residuals, sinks = [], [], []
-        for name in self.inputs:
-            self._place(name, -1, set(self.inputs), fetched=True)
+        used = [name for name in self.inputs if self.uses[name]]
+        for name in used:
+            self._place(name, -1, {*used}, fetched=True)
         for i, op in enumerate(self.operations):
             self._drop_dead(i)
             needed = {op.window.storage, op.sink.storage}

@@ -25,16 +25,20 @@ __all__ = ["Section", "Turns", "apart", "bandable", "interleaved"]
 @dataclass(frozen=True)
 class Section:
     """Operations from ``first`` to before ``last`` of some work, in bands of so many ``rows`` of
-    what the last of them makes; the first and the last band are lower, since nothing runs beside
-    the transfers that they wait for, and that wait for them. If they are :func:`apart`, in as many
-    bands as so many ``rows`` of the highest image make, or in single rows."""
+    what the last of them makes; unless bands are ``even``, the first and the last one are lower,
+    since nothing runs beside the transfers that they wait for, and that wait for them. If they are
+    :func:`apart`, in as many bands as so many ``rows`` of the highest image make, or in single
+    rows."""
 
     first: int
     last: int
     rows: int
+    even: bool = False
 
     def edges(self, rows: int) -> list[int]:
         """Of ``rows`` in all, those that are made after each band."""
+        if self.even:
+            return [*range(self.rows, rows, self.rows), rows]
         rest = rows % self.rows or min(rows, self.rows)
         first = -(-rest // 2)
         return [*range(first, rows, self.rows), rows]

@@ -223,19 +223,26 @@ class _Search:
 
         def attempt(chosen: Turns) -> Schedule | None:
             taking = interleaved(work, chosen, **ends, axi_bytes=axi_bytes)
+            if self._streaming(taking) > self._most():
+                return None
             try:
                 return schedule_work(self.graph, self.target, taking)
             except UserError:
                 return None
 
         together = self.part != "sequential"
-        for chosen, schedule in turns(work, **ends, attempt=attempt, together=together):
+        again = self._streaming(work) > 0
+        for chosen, schedule in turns(
+            work, **ends, attempt=attempt, together=together, again=again
+        ):
             yield replace(placement, turns=chosen), schedule
 
     def _take(self, placement: Placement, schedule: Schedule, how: str) -> None:
         """Time a schedule and keep it if it is better."""
         self.tell(f"predicting {_shapes(placement)}{how}")
         self.ample |= not _spills(schedule)
+        if max(sum(fetch.beats for fetch in own) for own in schedule.fetches) > self._most():
+            return
         made = _compiled(self, schedule, self._most())
         if made is not None and (self.best is None or _better(made, self.best, self.part)):
             self.best, self.chosen = made, placement
@@ -257,6 +264,16 @@ class _Search:
         for op, core in work.operations:
             busy[core] += steps(op, work.sites[core].geometry)
         return max(busy)
+
+    def _streaming(self, work: Work) -> int:
+        """Cycles in which the channel brings what no memory could keep of an operation's weights
+        from one of its bands to the next."""
+        bits = 0
+        for op, core in work.operations:
+            if op.weights is not None and op.product is None:
+                own = op.weights.size * work.sites[core].weight_bits
+                bits += own if own > 8 * self.target.onchip_bytes else 0
+        return bits // (8 * self.target.offchip_bytes_per_cycle)
 
     def leaner(self) -> Compiled | None:
         """The best; where weights are streamed, the same cores with as much less memory, by

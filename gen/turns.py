@@ -70,8 +70,9 @@ def _splits(work: Work, able: Sequence[bool], *, together: bool) -> Iterator[_Sp
             yield _Split(tuple(sorted((joined, *others))))
 
 
-def _crossing(work: Work, split: _Split, able: Sequence[bool]) -> list[str]:
-    """Storages that lie between runs, and only between those, the largest first."""
+def _crossing(work: Work, split: _Split, able: Sequence[bool], inputs: Sequence[str]) -> list[str]:
+    """Storages that lie between runs, and only between those, the largest first; then ``inputs``
+    that several runs read, likewise."""
     readers: dict[str, list[int]] = {}
     makers: dict[str, set[tuple[int, int] | None]] = {}
     for i, (op, _) in enumerate(work.operations):
@@ -91,7 +92,16 @@ def _crossing(work: Work, split: _Split, able: Sequence[bool]) -> list[str]:
             and all(able[n] for n in after)
         ):
             found.append(name)
-    return sorted(found, key=lambda name: -work.storages[name])
+    again = []
+    for name in inputs:
+        after = readers.get(name, [])
+        if len({split.of(n) for n in after}) > 1 and all(able[n] for n in after):
+            again.append(name)
+    return [
+        name
+        for names in (found, again)
+        for name in sorted(names, key=lambda name: -work.storages[name])
+    ]
 
 
 @dataclass(frozen=True)
@@ -102,13 +112,14 @@ class Way:
     runs: tuple[tuple[int, int], ...]
     away: frozenset[str]
 
-    def turns(self, bands: int, ahead: int) -> Turns:
-        """In so many bands, of which rings hold some ``ahead``."""
+    def turns(self, bands: Sequence[int], ahead: int, *, even: bool) -> Turns:
+        """Each run in as many bands as its entry of ``bands`` says, of which rings hold some
+        ``ahead``."""
         sections = []
-        for first, last in self.runs:
+        for (first, last), count in zip(self.runs, bands, strict=True):
             ops = self.work.operations[first:last]
             rows = max(output_rows(op) for op, _ in (ops if apart(ops) else ops[-1:]))
-            sections.append(Section(first, last, -(-rows // min(bands, rows))))
+            sections.append(Section(first, last, -(-rows // min(count, rows)), even))
         return Turns(tuple(sections), self.away, ahead)
 
 
@@ -120,7 +131,7 @@ def ways(
     able = bandable(work)
     ends = frozenset((*inputs, *outputs))
     for split in _splits(work, able, together=together):
-        crossing = _crossing(work, split, able)
+        crossing = _crossing(work, split, able, inputs)
         found = []
         for largest in range(len(crossing) + 1):
             away = frozenset(crossing[:largest])
@@ -144,12 +155,13 @@ def turns(
     attempt: Callable[[Turns], Schedule | None],
     *,
     together: bool,
+    again: bool = False,
 ) -> Iterator[tuple[Turns, Schedule]]:
     """Turns with the schedules that ``attempt`` makes of them: each with as few bands as fit; on
     several cores, or more; and in single rows where each task has its own.
 
     Tensors between those that take turns are off chip if they do not fit otherwise, the largest
-    first.
+    first, and in the end inputs for which several tasks would wait.
 
     Parameters
     ----------
@@ -158,34 +170,68 @@ def turns(
     together
         Whether different tasks may take turns; otherwise each comes after the one before, and only
         what it reads and writes may stream.
+    again
+        Whether weights come again for each band. On one core, bands are even then, each section has
+        as few as fit, and it is tried what is gained if more is off chip.
     """
     several = len(work.sites) > 1
+    again = again and not several
     most = MOST_BANDS * (1 + several)
     for choices in ways(work, inputs, outputs, together=together):
-        for way in choices:
+        # Weights that come again weigh most, so what needs the fewest bands is made first.
+        for way in reversed(choices) if again else choices:
             found: dict[Turns, Schedule] = {}
-            for ahead in (1,) if several else (1, 0):
+            for ahead in (1,) if several else (0, 1) if again else (1, 0):
 
-                def made(bands: int, way: Way = way, ahead: int = ahead) -> Schedule | None:
-                    return attempt(way.turns(bands, ahead))
+                def chosen(bands: int, way: Way = way, ahead: int = ahead) -> Turns:
+                    return way.turns([bands] * len(way.runs), ahead, even=again)
+
+                def made(bands: int, chosen: Callable[[int], Turns] = chosen) -> Schedule | None:
+                    return attempt(chosen(bands))
 
                 finest = made(most) if _single_rows(way, most) else None
                 if finest is not None and not finest.streamed:
-                    found[way.turns(most, ahead)] = finest
+                    found[chosen(most)] = finest
                     continue
                 bands, schedule = _fewest(made, most)
+                if schedule is not None and again:
+                    # One more leaves more memory to weights that are to come.
+                    more = ((chosen(bands + 1), made(bands + 1)),)
+                    every = [*more, (chosen(bands), schedule), *_fewer(way, bands, ahead, attempt)]
+                    found |= {turns: s for turns, s in reversed(every) if s is not None}
+                    continue
                 while schedule is not None:
                     if schedule.streamed:
                         # Of bands for which weights come again, fewer only wait longer.
                         found.clear()
-                    found.setdefault(way.turns(bands, ahead), schedule)
+                    found.setdefault(chosen(bands), schedule)
                     # Cores that wait for each other's first band rather have more of them.
                     bands *= 2
                     more = several and bands <= most and _passes(schedule)
                     schedule = made(bands) if more else None
             yield from found.items()
-            if found:
+            if found and not again:
                 break
+
+
+def _fewer(
+    way: Way, bands: int, ahead: int, attempt: Callable[[Turns], Schedule | None]
+) -> Iterator[tuple[Turns, Schedule]]:
+    """Fewer and fewer even bands than so many of every run, in the end of each run as few as
+    fit."""
+    counts = [bands] * len(way.runs)
+    for place in range(len(counts)):
+        low = 0
+        while counts[place] - low > 1:
+            middle = (low + counts[place]) // 2
+            fewer = [*counts[:place], middle, *counts[place + 1 :]]
+            turns = way.turns(fewer, ahead, even=True)
+            schedule = attempt(turns)
+            if schedule is None:
+                low = middle
+            else:
+                counts = fewer
+                yield turns, schedule
 
 
 def _single_rows(way: Way, most: int) -> bool:

@@ -86,9 +86,11 @@ def _bins(schedule: Schedule) -> set[str]:
                 bins.add(f"{use} from a ring")
         if schedule.lifetimes[phase.sink].ring is not None:
             bins.add("written to a ring")
+    made = {schedule.lifetimes[phase.sink].storage for phase in schedule.phases}
     for life in schedule.lifetimes:
         if life.ring is not None and life.ring.back is not None:
             bins.add("rows back from off chip")
+            bins |= set() if life.ring.back in made else {AGAIN}
         if life.ring is not None and life.ring.size < life.extent:
             bins.add("a ring goes round")
     if len(schedule.phases) > 1:
@@ -102,6 +104,7 @@ def _bins(schedule: Schedule) -> set[str]:
 
 RINGS = {"turns", "gathered from a ring", "written to a ring", "rows back from off chip"}
 RINGS |= {"a ring goes round"}
+AGAIN = "an input comes for several tasks"
 
 WANTED = {
     "row": {"partial columns", "partial lanes", "partial depth", "lookup", "softmax", "maximum"},
@@ -119,8 +122,8 @@ WANTED = {
     "wide-segments": {"pixels shown twice", "bands", "vectors", "weights off chip"},
     "rings": RINGS | {"partial rows", "partial columns", "added from a ring", "several phases"},
     "ring-segments": RINGS | {"strips", "sums of lines", "partial strip"},
-    "wide-rings": RINGS | {"pixels shown twice", "pooled"},
-    "wide-lines": RINGS | {"sums of lines shown twice", "sums pooled"},
+    "wide-rings": RINGS | {AGAIN, "pixels shown twice", "pooled"},
+    "wide-lines": RINGS | {AGAIN, "sums of lines shown twice", "sums pooled"},
     "pair": {"several cores", "a core reads what another writes", "weights off chip", "softmax"}
     | {"residual addition", "rows read while others are written", "an operand from another core"},
 }
@@ -133,7 +136,8 @@ def _turns(graph: Graph, seed: int, work: Work) -> Turns:
     every = [*ways(work, graph.inputs, graph.outputs, together=together)]
     choices = every[rng.integers(len(every))]
     way = choices[rng.integers(len(choices))]
-    return way.turns(int(rng.integers(1, 9)), int(rng.integers(2)))
+    bands = rng.integers(1, 9, len(way.runs)).tolist()
+    return way.turns(bands, int(rng.integers(2)), even=bool(rng.integers(2)))
 
 
 def _property(name: str, examples: int, seed: int) -> Counter:

@@ -91,4 +91,6 @@ def test_small_gating_in_six_kilobytes_gains_by_turns_on_one_core():
     cycles = _run(kernel, design).cycles
     assert len(design.schedule.cores) == 1
     assert abs(cycles - design.prediction.cycles) <= cycles // 100
-    assert 1.6 * cycles <= sequential.prediction.cycles
+    assert 1.05 * cycles <= sequential.prediction.cycles
+    # x comes again for the second product, so that bands can be higher.
+    assert sequential.prediction.cycles <= 52_000
