@@ -19,15 +19,15 @@ from .ring import Ring
 from .rows import aligned, output_rows, pitches, rows_between, rows_from, rows_until
 from .work import Work
 
-__all__ = ["Section", "Turns", "apart", "bandable", "interleaved"]
+__all__ = ["Section", "Turns", "bandable", "interleaved", "own_cores"]
 
 
 @dataclass(frozen=True)
 class Section:
     """Operations from ``first`` to before ``last`` of some work, in bands of so many ``rows`` of
     what the last of them makes; unless bands are ``even``, the first and the last one are lower,
-    since nothing runs beside the transfers that they wait for, and that wait for them. If they are
-    :func:`apart`, in as many bands as so many ``rows`` of the highest image make, or in single
+    since nothing runs beside the transfers that they wait for, and that wait for them. If each has a
+    core of its own, in as many bands as so many ``rows`` of the highest image make, or in single
     rows."""
 
     first: int
@@ -101,7 +101,7 @@ def bandable(work: Work) -> list[bool]:
     ]
 
 
-def apart(pairs: Sequence[tuple[Operation, int]]) -> bool:
+def own_cores(pairs: Sequence[tuple[Operation, int]]) -> bool:
     """Whether several operations each have a core of their own."""
     return 1 < len(pairs) == len({core for _, core in pairs})
 
@@ -141,7 +141,7 @@ class _Section:
 
     def turns(self, kept: set[str]) -> list[_Turn]:
         """Every band of every operation in order; of storages ``kept`` for others, all rows."""
-        if not apart(self.pairs):
+        if not own_cores(self.pairs):
             return [*self._together(kept)]
         found: list[_Turn] = []
         for turn in self._by_need(kept):

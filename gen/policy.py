@@ -68,7 +68,7 @@ def placements(
             if made is not None:
                 progress(f"a core for each task, row by row: about {made[1]:,} cycles")
                 yield made[0]
-        found = _apart if part == "dataflow" else _between
+        found = _one_each if part == "dataflow" else _between
         yield from found(table(), target.multipliers, progress)
 
 
@@ -84,7 +84,7 @@ def _between(table: Costs, budget: int, progress: Callable[[str], None]) -> Iter
             yield found.placement
 
 
-def _apart(table: Costs, budget: int, progress: Callable[[str], None]) -> Iterator[Placement]:
+def _one_each(table: Costs, budget: int, progress: Callable[[str], None]) -> Iterator[Placement]:
     """A core for each group of tasks."""
     count = len(table.groups)
     smallest = min((g.multipliers for g in table.cycles), default=budget + 1)

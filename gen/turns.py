@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rtl.config import CONSTANTS
 from rtl.fetch import WEIGHTS
 
-from .bands import Section, Turns, apart, bandable
+from .bands import Section, Turns, bandable, own_cores
 from .rows import output_rows
 from .schedule import Schedule
 from .work import Work
@@ -118,7 +118,7 @@ class Way:
         sections = []
         for (first, last), count in zip(self.runs, bands, strict=True):
             ops = self.work.operations[first:last]
-            rows = max(output_rows(op) for op, _ in (ops if apart(ops) else ops[-1:]))
+            rows = max(output_rows(op) for op, _ in (ops if own_cores(ops) else ops[-1:]))
             sections.append(Section(first, last, -(-rows // min(count, rows)), even))
         return Turns(tuple(sections), self.away, ahead)
 
@@ -238,7 +238,7 @@ def _single_rows(way: Way, most: int) -> bool:
     """Whether nobody takes turns, and up to ``most`` bands are a row each."""
     runs = [way.work.operations[first:last] for first, last in way.runs]
     rows = [output_rows(op) for run in runs for op, _ in run]
-    return all(map(apart, runs)) and max(rows, default=most + 1) <= most
+    return all(map(own_cores, runs)) and max(rows, default=most + 1) <= most
 
 
 def _passes(schedule: Schedule) -> bool:

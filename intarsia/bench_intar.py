@@ -33,6 +33,7 @@ POINT_B = {
     "cnn": Target(onchip_bytes=64 << 10, offchip_bytes_per_cycle=16),
     "vae": Target(onchip_bytes=32 << 10, offchip_bytes_per_cycle=4),
     "gating": Target(onchip_bytes=512 << 10, offchip_bytes_per_cycle=16),
+    "mobilenet": Target(onchip_bytes=70 << 10, offchip_bytes_per_cycle=4),
 }
 """Memory and bandwidth so scarce that it matters how tasks run, where such a point is known."""
 
