@@ -26,8 +26,8 @@ __all__ = ["Section", "Turns", "bandable", "interleaved", "own_cores"]
 class Section:
     """Operations from ``first`` to before ``last`` of some work, in bands of so many ``rows`` of
     what the last of them makes; unless bands are ``even``, the first and the last one are lower,
-    since nothing runs beside the transfers that they wait for, and that wait for them. If each has a
-    core of its own, in as many bands as so many ``rows`` of the highest image make, or in single
+    since nothing runs beside the transfers that they wait for, and that wait for them. If each has
+    a core of its own, in as many bands as so many ``rows`` of the highest image make, or in single
     rows."""
 
     first: int
