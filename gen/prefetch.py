@@ -10,6 +10,7 @@ from .constants import Constants
 from .errors import UserError
 from .operation import Geometry, Operation
 from .schedule import FetchPlan
+from .traffic import MEMORY_LATENCY
 from .transfers import Transfers
 
 __all__ = ["Placing", "Prefetch"]
@@ -66,7 +67,9 @@ class Prefetch:
         per_pass = words * c.weight_beats
         single = tiles == 1 or op.stationary
         before = passed - passes * tiles
-        around = self.ring.passes(passes, words) if single else passes
+        longer = max(c.weight_beats, tiles)
+        enough = 2 + -(-MEMORY_LATENCY // (words * longer))
+        around = self.ring.passes(passes, words, enough) if single else passes
         first = self.ring.reserve(around * words)
         need = fetched[CONSTANTS] + (per_pass if single else passes * per_pass)
         base = self.stream + c.weight_offset[at] if op.factor is None else self._factor(op)
@@ -125,11 +128,12 @@ class _Ring:
         self.top = first
         self.blocks: list[tuple[int, int, int]] = []
 
-    def passes(self, count: int, words: int) -> int:
+    def passes(self, count: int, words: int, enough: int) -> int:
         """How many of ``count`` passes of ``words`` the ring should hold: half of it is left to
-        the next operation, unless two would not fit."""
+        the next operation, unless ``enough`` of them would not fit: one in use, one on its way, and
+        those that are asked for meanwhile."""
         free = self.words - self.first
-        return min(count, max(free // 2 // words, min(2, free // words), 1))
+        return min(count, max(free // 2 // words, min(enough, free // words), 1))
 
     def reserve(self, size: int) -> int:
         if self.first + size > self.words:

@@ -255,3 +255,10 @@ def test_what_must_pass_the_channel_leaves_out_biases_that_are_all_equal():
     assert compulsory_bytes(graph, streamed=False) == ends
     assert compulsory_bytes(graph, streamed=True) == ends + weights
     assert isinstance(compulsory_bytes(graph, streamed=True), int)
+
+
+def test_streamed_weights_that_fit_twice_at_most_keep_the_channel_busy():
+    kernel = KERNELS["ffn"](scale="full", seed=1)
+    target = Target(multipliers=32, offchip_bytes_per_cycle=64, onchip_bytes=21_760)
+    prediction = compile_graph(kernel.graph, target, policy="sequential").prediction
+    assert prediction.cycles <= 1.05 * kernel.graph.macs() / 32
