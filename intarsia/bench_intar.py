@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import groupby, pairwise, product
 from statistics import median
 from typing import Any
 
@@ -69,6 +69,15 @@ def _cores(schedule: Schedule, prediction: Prediction) -> list[list[tuple[Phase,
     ]
 
 
+def _stretches(schedule: Schedule, prediction: Prediction) -> Iterator[Row]:
+    """When each core's array works on which task; bands and parts of one without another between
+    them are one."""
+    for core, phases in enumerate(_cores(schedule, prediction)):
+        for task, parts in groupby(phases, key=lambda pair: pair[0].operation.tasks[0]):
+            spans = [span for _, span in parts]
+            yield {"core": core, "task": task, "first": spans[0].first, "last": spans[-1].last}
+
+
 def _way(phase: Phase) -> tuple[Any, ...]:
     """How a core works on a phase: whence operands come, and in which order."""
     op = phase.operation
@@ -129,11 +138,7 @@ def _figures(what: Row, kernel: Any, tell: Callable[[str], None]) -> Row:
         "connections": len(design.machine.config.links),
         **_reconfiguration(schedule, design.prediction),
         "mismatches": simulation.mismatches,
-        "phases": [
-            {"core": core, "task": p.operation.tasks[0], "first": span.first, "last": span.last}
-            for core, phases in enumerate(_cores(schedule, design.prediction))
-            for p, span in phases
-        ],
+        "phases": [*_stretches(schedule, design.prediction)],
         "seconds_compile": round(compiled - started, 1),
         "seconds_emit": round(emitted - compiled, 1),
         "seconds_build": round(simulation.seconds_build, 1),
