@@ -30,9 +30,17 @@ def counting(count: int) -> list[int]:
     return words[:count]
 
 
+def straight(count: int) -> list[int]:
+    """Words of which one field counts: a loop of one step."""
+    return [i % 256 << 5 for i in range(count)]
+
+
+PROGRAMS = (program, counting, straight)
+
+
 def known() -> list[int]:
     """The program of the ROM, or the first one of the RAM."""
-    return (counting if option("loops") else program)(option("words"))
+    return PROGRAMS[option("program")](option("words"))
 
 
 async def start(dut) -> None:

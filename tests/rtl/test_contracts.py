@@ -13,6 +13,7 @@ from amaranth.lib import wiring
 from gen.emit import component_verilog
 from rtl.config import Config
 from rtl.fetch import Fetch
+from rtl.loops import Loops, Step
 from rtl.send import Send
 from rtl.sequencer import Sequencer
 from rtl.words import word_fields
@@ -175,6 +176,13 @@ always @* assert(!(address_done || beats_done) || started);
 def test_sequencer(words, tmp_path):
     component = Sequencer(8, words=words, depth=4)
     text = harness(component, ["o_"], [], "")
+    prove(component, tmp_path, text)
+
+
+def test_sequencer_of_loops(tmp_path):
+    steps = (Step(7), Step(3), Step(5, back=1, again=2), Step(1))
+    component = Sequencer(8, words=Loops((3, 5), steps))
+    text = harness(component, ["o_"], [], "always @* if (start) assume(idle);\n")
     prove(component, tmp_path, text)
 
 

@@ -3,7 +3,7 @@ import pytest
 from gen.loops import folded
 from rtl.loops import Loops
 from rtl.sequencer import Sequencer
-from tests.rtl.bench_sequencer import WIDTH, WIDTHS, counting, program
+from tests.rtl.bench_sequencer import PROGRAMS, WIDTH, WIDTHS, counting, program, straight
 from tests.rtl.blocks import bench
 
 
@@ -18,9 +18,10 @@ def test_ram():
     bench(component, "bench_sequencer", 2, ram=1, words=20, latency=Sequencer.LATENCY)
 
 
-@pytest.mark.parametrize("words", [100, 333])
-def test_rom_of_loops(words):
-    loops = folded(counting(words), WIDTHS)
+@pytest.mark.parametrize(("program", "words"), [(counting, 100), (counting, 333), (straight, 70)])
+def test_rom_of_loops(program, words):
+    loops = folded(program(words), WIDTHS)
     assert isinstance(loops, Loops)
     component = Sequencer(WIDTH, words=loops)
-    bench(component, "bench_sequencer", 3, loops=1, words=words, latency=Sequencer.LATENCY)
+    which = {"program": PROGRAMS.index(program), "words": words}
+    bench(component, "bench_sequencer", 3, latency=Sequencer.LATENCY, **which)
