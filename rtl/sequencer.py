@@ -123,15 +123,17 @@ class Sequencer(wiring.Component):
         m: Module, loops: Loops, stored: Value, offered: Value, index: Value, loads: Value
     ) -> tuple[Value, Value]:
         """The word that a stored step makes of the one on offer, and the index of the next step."""
-        fields, at = [], 0
-        for width in loops.widths:
-            fields.append((offered[at : at + width] + stored[at : at + width])[:width])
-            at += width
-        back = stored[at : at + loops.back_bits]
-        again = stored[at + loops.back_bits :]
+        change = Signal(sum(loops.widths))
+        back = Signal(loops.back_bits)
+        again = Signal(loops.again_bits)
         turn = Signal(loops.again_bits)
         goes_back = Signal()
-        m.d.comb += goes_back.eq(turn != again)
+        m.d.comb += [Cat(change, back, again).eq(stored), goes_back.eq(turn != again)]
+        # At the end of a program every loop is over, so that `turn` is 0 again.
         with m.If(loads & again.any()):
             m.d.sync += turn.eq(Mux(goes_back, turn + 1, 0))
+        fields, at = [], 0
+        for width in loops.widths:
+            fields.append((offered[at : at + width] + change[at : at + width])[:width])
+            at += width
         return Cat(fields), Mux(again.any() & goes_back, index - back, index + 1)
