@@ -67,8 +67,8 @@ class Prefetch:
         per_pass = words * c.weight_beats
         single = tiles == 1 or op.stationary
         before = passed - passes * tiles
-        longer = max(c.weight_beats, tiles)
-        enough = 2 + -(-MEMORY_LATENCY // (words * longer))
+        # While one pass comes, the others last as long as it takes.
+        enough = 1 + -(-(MEMORY_LATENCY + per_pass) // (words * max(c.weight_beats, tiles)))
         around = self.ring.passes(passes, words, enough) if single else passes
         first = self.ring.reserve(around * words)
         need = fetched[CONSTANTS] + (per_pass if single else passes * per_pass)
@@ -130,8 +130,7 @@ class _Ring:
 
     def passes(self, count: int, words: int, enough: int) -> int:
         """How many of ``count`` passes of ``words`` the ring should hold: half of it is left to
-        the next operation, unless ``enough`` of them would not fit: one in use, one on its way, and
-        those that are asked for meanwhile."""
+        the next operation, unless ``enough`` of them, with which nobody waits, would not fit."""
         free = self.words - self.first
         return min(count, max(free // 2 // words, min(enough, free // words), 1))
 
