@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from rtl.accelerator import Accelerator, Contents, CoreContents
@@ -35,7 +36,7 @@ class Machine:
         if self.program is None:
             return Accelerator(self.config, fields=self.fields)
         contents = Contents(
-            programs=self._programs(self.program),
+            programs=self._programs,
             cores=tuple(
                 CoreContents(
                     c.weights,
@@ -51,22 +52,23 @@ class Machine:
         )
         return Accelerator(self.config, fields=self.fields, contents=contents)
 
-    def _programs(self, program: Program) -> dict[str, Sequence[int] | Loops]:
-        """What each unit's ROM holds."""
+    @cached_property
+    def _programs(self) -> dict[str, Sequence[int] | Loops]:
+        """What each unit's ROM holds; nothing where programs lie in RAM."""
+        if self.program is None:
+            return {}
         return {
             unit: folded([self.fields[unit].pack(w) for w in words], self.fields[unit].widths)
-            for unit, words in wrapped(program, self.config).items()
+            for unit, words in wrapped(self.program, self.config).items()
         }
 
     def schedule_bits(self) -> int:
         """Bits of ROM that hold the schedule; 0 where it lies in RAM."""
-        if self.program is None:
-            return 0
         return sum(
             len(held.steps) * held.width
             if isinstance(held, Loops)
             else len(held) * self.fields[unit].width
-            for unit, held in self._programs(self.program).items()
+            for unit, held in self._programs.items()
         )
 
     def load(self, program: Program) -> Iterable[tuple[int, int, list[int]]]:

@@ -161,7 +161,7 @@ def turns(
     several cores, or more; and in single rows where each task has its own.
 
     Tensors between those that take turns are off chip if they do not fit otherwise, the largest
-    first, and in the end inputs for which several tasks would wait.
+    first, and in the end inputs that several tasks read, for each of which they come again.
 
     Parameters
     ----------
