@@ -6,13 +6,14 @@ other: before the first operand, behind the last step, and where nothing else is
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
 
 from rtl.config import Config
+from rtl.send import Send
 
 from .geometry import candidates
 from .graph import (
@@ -34,7 +35,7 @@ from .products import Products, products_of
 from .rows import output_rows, rows_until
 from .target import Target
 from .timing import Latencies
-from .traffic import MEMORY_LATENCY
+from .traffic import ACKNOWLEDGED, DONE, MEMORY_LATENCY, WRITE_AHEAD
 
 __all__ = ["compulsory_bytes", "dataflow_bound", "roofline", "sequential_bound"]
 
@@ -80,8 +81,19 @@ class _Stage:
         return -(-self.results // (rows * cols))
 
 
-def _stages(graph: Graph, lowered: Lowered) -> tuple[_Stage, ...]:
-    """The tasks that lead operations and must have one of their own, in order."""
+@dataclass(frozen=True)
+class _Ends:
+    """What passes the channel before and after all stages: the cycles until what each row of the
+    first stage reads is there, and those that the last one's results take to leave. Nothing where
+    another stage could be the first or the last."""
+
+    arrive: tuple[int, ...]
+    leave: int
+
+
+def _stages(graph: Graph, target: Target, lowered: Lowered) -> tuple[tuple[_Stage, ...], _Ends]:
+    """The tasks that lead operations and must have one of their own, in order, and what their ends
+    wait for."""
     tasks = {task.name: task for task in graph.tasks}
     leads = {op.tasks[0]: op for op in lowered.operations}
     makers: dict[str, str] = {}
@@ -104,26 +116,59 @@ def _stages(graph: Graph, lowered: Lowered) -> tuple[_Stage, ...]:
         follows = chained and made_by_previous in tasks[name].inputs
         stages.append(_Stage(products, results, chained, follows))
         previous, made_by_previous = name, tasks[op.tasks[-1]].output
-    return tuple(stages)
+    (first, *others), beat = leads, target.offchip_bytes_per_cycle
+    arrive: list[int] = []
+    if stages[0].products is not None and all(first in before[name] for name in others):
+        arrive = arrivals(lowered, leads[first], len(stages[0].products.lines), beat)
+    leave = 0
+    if made_by_previous in graph.outputs and len(before[previous or ""]) == len(others):
+        leave = graph.tensors[made_by_previous].bytes // beat
+    return tuple(stages), _Ends(tuple(arrive), leave)
 
 
 def sequential_bound(graph: Graph, target: Target, config: Config) -> int:
     """The fewest cycles of one task after the other on one core: on the best array that all of them
     share, of any shape that the multipliers allow, with units as quick as those of ``config``."""
     _, geometry = candidates(graph, target, 1)[0]
-    stages, units = _stages(graph, lower(graph, geometry)), Latencies.of(config)
+    stages, ends = _stages(graph, target, lower(graph, geometry))
+    units = Latencies.of(config)
     most = target.multipliers
     shapes = ((r, c) for r in range(1, most + 1) for c in range(1, most // r + 1))
     # Many shapes differ in nothing: of those with equal depth and rows, the widest is the best.
     best = {(r, most // (r * c)): c for r, c in shapes}
     return min(
-        _ends(stages, [stage.steps(r, c, d) for stage in stages], units)
+        _ends(stages, [_fed(stages[0], ends.arrive, r, c, d),
+                       *(stage.steps(r, c, d) for stage in stages[1:])], units, ends.leave)
         for (r, d), c in best.items()
+    )  # fmt: skip
+
+
+def _fed(stage: _Stage, arrive: Sequence[int], rows: int, cols: int, depth: int) -> int:
+    """Cycles of the first stage on an array, counted from when the first operand could be there."""
+    if not arrive or stage.products is None:
+        return stage.steps(rows, cols, depth)
+    options = _on(stage.products, len(arrive), rows, cols, depth)
+    return min(
+        max(
+            one.total,
+            arrive[0] + one.total - one.begun,
+            *(
+                there + left - early
+                for there, left, early in zip(arrive, _left(one.times), one.early, strict=True)
+            ),
+        )
+        for one in options
     )
 
 
-def _ends(stages: Sequence[_Stage], steps: Sequence[int], units: Latencies) -> int:
-    """When the last result is stored, if the array makes so many steps for each stage."""
+def _left(times: Sequence[int]) -> list[int]:
+    """Of each row, what it and those below take."""
+    return [*accumulate(reversed(times))][::-1]
+
+
+def _ends(stages: Sequence[_Stage], steps: Sequence[int], units: Latencies, leave: int) -> int:
+    """When the last result has left, if the array makes so many steps for each stage and the last
+    one's results take at least ``leave`` cycles to pass the channel."""
     free = MEMORY_LATENCY + units.ahead
     first = stored = 0
     for stage, count in zip(stages, steps, strict=True):
@@ -136,7 +181,8 @@ def _ends(stages: Sequence[_Stage], steps: Sequence[int], units: Latencies) -> i
             taken = max(taken, stored + units.between)
         first = taken + units.through
         stored = max(free - 1 + units.behind + units.through, first)
-    return stored
+    last_beat = Send.GRANT_LATENCY + WRITE_AHEAD + max(stored, first + leave - 1)
+    return last_beat + ACKNOWLEDGED + DONE
 
 
 def dataflow_bound(graph: Graph, target: Target, config: Config) -> int:
@@ -209,25 +255,29 @@ def _by_rows(
 
 def _ways(products: Products, rows: int, most: int) -> list[Option]:
     """All arrays of up to ``most`` multipliers; so many lines of products make each of ``rows``."""
-    lines = products.lines.reshape(rows, -1)
     found: dict[Option, None] = {}
     for high in range(1, most + 1):
         for wide in range(1, most // high + 1):
             for deep in range(1, most // (high * wide) + 1):
-                for way in products.ways(high, wide, deep):
-                    times = way.row + way.line * lines
-                    last = way.early + way.early_line * np.maximum(0, lines[:, -1] - 1)
-                    early = times[:, :-1].sum(axis=1) + np.minimum(last, times[:, -1])
-                    begun = int(times[0, :-1].sum()) + way.begun
-                    one = Option(
-                        high * wide * deep,
-                        tuple(times.sum(axis=1).tolist()),
-                        tuple(early.tolist()),
-                        way.total,
-                        min(begun, way.total),
-                    )
-                    found[one] = None
+                found |= dict.fromkeys(_on(products, rows, high, wide, deep))
     return [*found]
+
+
+def _on(products: Products, rows: int, high: int, wide: int, deep: int) -> Iterator[Option]:
+    """What one array can do."""
+    lines = products.lines.reshape(rows, -1)
+    for way in products.ways(high, wide, deep):
+        times = way.row + way.line * lines
+        last = way.early + way.early_line * np.maximum(0, lines[:, -1] - 1)
+        early = times[:, :-1].sum(axis=1) + np.minimum(last, times[:, -1])
+        begun = int(times[0, :-1].sum()) + way.begun
+        yield Option(
+            high * wide * deep,
+            tuple(times.sum(axis=1).tolist()),
+            tuple(early.tolist()),
+            way.total,
+            min(begun, way.total),
+        )
 
 
 def _even(steps: Sequence[int], rows: int) -> list[Option]:

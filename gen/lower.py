@@ -232,12 +232,17 @@ class _Lowering:
     ) -> list[Operation]:
         """``task`` from one view to another; by segments only where it is ``alone``, without a
         second operand, and its outputs can share a word."""
-        x, y = self.graph.tensors[task.inputs[0]], self.graph.tensors[task.output]
-        banded = source.storage in self.graph.inputs or sink.storage in self.graph.outputs
         alike = self._int8 or np.ptp(task.shift) == 0
         wiring = self.wiring if alone and alike else None
-        images = Images(source, x, sink, y, pooled, banded)
+        images = self._images(task, source, sink, pooled=pooled)
         return convolution(task, images, self.geometry, wiring)
+
+    def _images(
+        self, task: Conv | Pool, source: View, sink: View, *, pooled: bool = False
+    ) -> Images:
+        x, y = self.graph.tensors[task.inputs[0]], self.graph.tensors[task.output]
+        banded = source.storage in self.graph.inputs or sink.storage in self.graph.outputs
+        return Images(source, x, sink, y, pooled, banded)
 
     def _panelled(self, maker: Conv, output: str, sink: View) -> View:
         """Where ``maker`` writes: in panels of as many channels as the array has columns, where
@@ -416,14 +421,13 @@ class _Lowering:
     def task(self, task: Task) -> None:
         if task.name in self.fused:
             return
-        tensors = self.graph.tensors
         if isinstance(task, Conv | ConvTranspose | MatMul):
             self._array(task)
         elif isinstance(task, Pool):
             source = self._contiguous(task, task.inputs[0])
             sink = self._sink_view(task, task.output)
-            x, y = tensors[task.inputs[0]], tensors[task.output]
-            self.operations += pools(task, source, x, sink, y, self.geometry)
+            images = self._images(task, source, sink)
+            self.operations += pools(task, images, self.geometry, self.wiring)
             if sink is not self.views[task.output]:
                 self._move(task, f"{task.name}_output", sink, self.views[task.output])
         elif isinstance(task, Add) or (isinstance(task, Multiply) and not self._int8):
@@ -441,7 +445,7 @@ class _Lowering:
         elif isinstance(task, Lookup | Interpolate | Softmax | RowSoftmax):
             self._function(task)
         else:
-            kind = f"'{task.kind}' of {tensors[task.output].dtype}"
+            kind = f"'{task.kind}' of {self.graph.tensors[task.output].dtype}"
             raise UserError(f"task '{task.name}': no hardware for {kind}")
         self.made.add(task.output)
 

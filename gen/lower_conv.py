@@ -1,5 +1,7 @@
 """Lowering of convolutions, products and pooling."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from .cost import cycles
@@ -261,10 +263,46 @@ def _bands(size: int, kernel: int, stride: int, before: int, extent: int) -> lis
     return bands
 
 
-def pools(
-    task: Pool, source: View, x: Tensor, sink: View, y: Tensor, geometry: Geometry
-) -> list[Operation]:
+def pools(task: Pool, images: Images, geometry: Geometry, wiring: Wiring | None) -> list[Operation]:
+    """By patches, or an average by segments where ``wiring`` admits any and that is quicker."""
+    patches = _pools_by_patches(task, images, geometry)
+    average = _segmented_average(task, images, geometry, wiring) if wiring is not None else None
+    if wiring is None or average is None:
+        return patches
+    own, others = (cycles(ops, geometry, wiring.word_bytes) for ops in ([average], patches))
+    return [average] if own < others else patches
+
+
+def _segmented_average(
+    task: Pool, images: Images, geometry: Geometry, wiring: Wiring
+) -> Operation | None:
+    """An average whose windows all have equally many taps, as a depthwise convolution."""
+    if task.mode == "max" or any(task.padding):
+        return None
+    channels, taps = images.x.shape[-1], task.kernel[0] * task.kernel[1]
+    zero = images.x.zero_point if task.even else 0
+    multiplier, shift = _average_even(taps) if task.even else _average(taps)
+    weight = 1 if task.even else AVERAGE_WEIGHT
+    conv = Conv(
+        task.name,
+        task.inputs,
+        task.output,
+        np.full((channels, *task.kernel, 1), weight, np.int16),
+        np.zeros(channels, np.int32),
+        np.array([multiplier]),
+        np.array([shift]),
+        stride=task.stride,
+        clamp=task.clamp,
+        groups=channels,
+        even=task.even,
+    )
+    op = segmented(conv, images, geometry, wiring, np.full(channels, -zero * taps, np.int64))
+    return None if op is None else replace(op, zero=zero, macs=0)
+
+
+def _pools_by_patches(task: Pool, images: Images, geometry: Geometry) -> list[Operation]:
     """One operation per block of channels, and for averages per band of equal tap counts."""
+    source, x, sink, y = images.source, images.x, images.sink, images.y
     _, in_height, in_width, channels = x.shape
     _, out_height, out_width, _ = y.shape
     _, down, right, _ = source.strides

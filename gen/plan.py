@@ -12,7 +12,7 @@ from .allocate import Allocation, allocate
 from .constants import Constants, constants
 from .errors import UserError
 from .order import group_count, operand_bytes, second_words, written, written_bytes
-from .prefetch import Prefetch
+from .prefetch import Placing, Prefetch
 from .schedule import CorePlan, EpilogueTokens, GatherTokens, Phase, Schedule
 from .streams import streaming
 from .transfers import Transfers
@@ -20,8 +20,8 @@ from .work import Work
 
 __all__ = ["Room", "allocated", "plan"]
 
-OUTPUT_PARTS = 4
-"""An output leaves in so many transfers, so that its first part need not wait for its last."""
+OUTPUT_PARTS = (1, 2, 3, 2)
+"""Shares of an output that leave in a transfer each: the first begins early, the last ends soon."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ class _Planner:
         )
         self.reached[life] = end
 
-    def _send(self, life: int, parts: int) -> None:
+    def _send(self, life: int, parts: tuple[int, ...] = (1,)) -> None:
         size = self.storages[self.lives[life].storage]
         self.transfers.send(life, 0, size, producer=self._producer(life), parts=parts)
 
@@ -259,9 +259,7 @@ class _Planner:
             end = min(end, int(first[after]))
         end = size if end >= size else end // self.axi_bytes * self.axi_bytes
         if end > self.sent_to[life]:
-            self.transfers.send(
-                life, self.sent_to[life], end, producer=self._producer(life), parts=1
-            )
+            self.transfers.send(life, self.sent_to[life], end, producer=self._producer(life))
             self.sent_to[life] = end
 
     def _gather_tokens(self, i: int) -> GatherTokens:
@@ -317,7 +315,7 @@ class _Planner:
         for life, stay in enumerate(self.lives):
             idle = (self.users[life][-1] if self.users[life] else stay.first) < i
             if stay.spilled and idle and not self.transfers.sent(life):
-                self._send(life, 1)
+                self._send(life)
 
     def _leave(self, i: int, last: Mapping[str, int], factors: set[str | None]) -> None:
         """What operation ``i`` has made goes off chip, if it belongs there."""
@@ -328,12 +326,26 @@ class _Planner:
             if name in self.outputs or stay.ring.leaves:
                 self._send_rows(i, life)
         elif last[name] == i and name in factors:
-            self._send(life, 1)
+            self._send(life)
         elif last[name] == i and name in self.outputs:
             self._send(life, OUTPUT_PARTS)
 
+    def _place(self, i: int) -> Placing:
+        """Brings what operation ``i`` multiplies with, if it is streamed."""
+        core = self.core[i]
+        at, passed = self.place_in_core[i], self.passed[i]
+        return self.prefetch[core].place(self.operations[i], at, passed, streamed=self.streamed)
+
+    def _weights_first(self) -> bool:
+        """Whether the first operation's weights take less time to come than its operands."""
+        op, geometry = self.operations[0], self.geometry[0]
+        words = op.passes(geometry) * op.words(geometry)
+        beats = words * self.constants[self.core[0]].weight_beats
+        return beats < self.reads[0][0][1] // self.axi_bytes
+
     def run(self) -> Schedule:
         a, lives, transfers = self.allocation, self.lives, self.transfers
+        placed = self._place(0) if self._weights_first() else None
         for life, stay in enumerate(lives):
             if stay.fetched and stay.first < 0 and stay.ring is None:
                 self._fetch_lifetime(life)
@@ -352,7 +364,7 @@ class _Planner:
             core = self.core[i]
             c, at = self.constants[core], self.place_in_core[i]
             gather = self._gather_tokens(i)
-            placing = self.prefetch[core].place(op, at, self.passed[i], streamed=self.streamed)
+            placing = placed if i == 0 and placed is not None else self._place(i)
             epilogue = self._epilogue_tokens(i, placing.bias)
             before = self.stored[i] - group_count(op, self.geometry[i])
             written(transfers.latest[a.sinks[i]], op, self.geometry[i], before, self.word_bytes)

@@ -27,7 +27,7 @@ from .operation import Geometry, Operation, Window
 from .order import groups_per_pixel
 from .schedule import Phase, Schedule
 from .series import Series
-from .traffic import FIRST_WORD, LATER, Channel
+from .traffic import DONE, FIRST_WORD, LATER, Channel
 
 __all__ = ["Latencies", "Prediction", "Span", "predict", "predict_within"]
 
@@ -654,8 +654,7 @@ class _Model:
                 return None
         for channel in self.channels:
             channel.finish()
-        # Done shows the cycle after the last unit is seen idle.
-        cycles = self.channels[TENSORS].sent_at(len(self.schedule.sends)) + 1
+        cycles = self.channels[TENSORS].sent_at(len(self.schedule.sends)) + DONE
         if cycles > limit:
             return None
         spans = sorted(self.spans, key=lambda s: (self.config.units.index(s.unit), s.index))

@@ -14,7 +14,16 @@ from rtl.sequencer import Sequencer
 
 from .schedule import FetchPlan, SendPlan
 
-__all__ = ["FIRST_WORD", "LATER", "MEMORY_LATENCY", "Channel", "Progress"]
+__all__ = [
+    "ACKNOWLEDGED",
+    "DONE",
+    "FIRST_WORD",
+    "LATER",
+    "MEMORY_LATENCY",
+    "WRITE_AHEAD",
+    "Channel",
+    "Progress",
+]
 
 MEMORY_LATENCY = 64
 """Cycles from a read request to its first beat, in the memory model of the benches."""
@@ -33,6 +42,13 @@ WRITE_AHEAD = Crossbar.READ_LATENCY + Epilogue.QUEUE_LATENCY
 
 LATER = 1 << 62
 """The cycle of what is not known yet, and hence later than all that is."""
+
+ACKNOWLEDGED = 3
+"""Cycles from a transfer's last beat to when it is counted: its acknowledgement comes a cycle
+later, and is counted and noticed in the next two."""
+
+DONE = 1
+"""Cycles from the last acknowledged transfer to done: the cycle after all units are seen idle."""
 
 
 class Progress(Protocol):
@@ -86,9 +102,8 @@ class _Writes:
         self.beat += 1
         if self.beat == plan.beats:
             self.progress.span("send", index, plan.name, self.first, slot)
-            # Acknowledged a cycle after the last beat, counted and noticed in the next two.
-            self.ends.append(slot + 3)
-            self.beat, self.asked = 0, slot + 3
+            self.ends.append(slot + ACKNOWLEDGED)
+            self.beat, self.asked = 0, slot + ACKNOWLEDGED
 
 
 class _Reads:

@@ -125,13 +125,15 @@ class Transfers:
         inside = words < len(latest)
         latest[words[inside]] = self.fetched[TENSORS] + beats[inside]
 
-    def send(self, life: int, first: int, last: int, *, producer: int, parts: int) -> None:
-        """Takes the same bytes to memory, in so many parts, as soon as each is written."""
+    def send(
+        self, life: int, first: int, last: int, *, producer: int, parts: Sequence[int] = (1,)
+    ) -> None:
+        """Takes the same bytes to memory, in parts of such shares, as soon as each is written."""
         stay = self.lives[life]
         region, offset = self.place(stay.storage)
         for begin, end in self._pieces(life, first, last):
             beats = -(-(end - begin) // self.axi_bytes)
-            edges = np.linspace(0, beats, min(parts, beats) + 1).astype(int)
+            edges = np.unique(np.cumsum((0, *parts)) * beats // sum(parts))
             for low, high in pairwise((begin + self.axi_bytes * edges).tolist()):
                 words = slice(low // self.word_bytes, -(-high // self.word_bytes))
                 self.sends.append(

@@ -174,3 +174,24 @@ def test_every_row_is_made_once():
             starts, _ = group_starts(phase.operation, GEOMETRY)
             made[np.unique(starts // pitch)] += 1
     assert made.tolist() == [1] * len(made)
+
+
+def test_an_output_leaves_in_parts_of_which_the_first_is_small():
+    schedule = compile_graph(GRAPH, replace(TARGET, onchip_bytes=1 << 20)).schedule
+    size = GRAPH.tensors[GRAPH.outputs[0]].bytes // TARGET.offchip_bytes_per_cycle
+    left = np.cumsum([send.beats for send in schedule.sends]).tolist()
+    assert left == [size // 8, 3 * size // 8, 6 * size // 8, size]
+
+
+def test_weights_that_stream_come_before_an_image_that_is_larger():
+    graph = KERNELS["mobilenet"](scale="full", seed=1).graph
+    target = Target(144, offchip_bytes_per_cycle=32, onchip_bytes=80 << 10)
+    fetches = compile_graph(graph, target, policy="sequential").schedule.fetches[TENSORS]
+    assert [fetch.name for fetch in fetches[:3]] == ["conv", "conv", "x"]
+
+
+def test_a_vector_comes_before_more_weights():
+    graph = KERNELS["ffn"](scale="small", seed=1).graph
+    schedule = compile_graph(graph, Target(4, onchip_bytes=2048), policy="sequential").schedule
+    assert schedule.streamed
+    assert schedule.fetches[TENSORS][0].name == "x"
