@@ -128,7 +128,8 @@ def _stages(graph: Graph, target: Target, lowered: Lowered) -> tuple[tuple[_Stag
 
 def sequential_bound(graph: Graph, target: Target, config: Config) -> int:
     """The fewest cycles of one task after the other on one core: on the best array that all of them
-    share, of any shape that the multipliers allow, with units as quick as those of ``config``."""
+    share, of any shape that the multipliers allow, with units as quick as those of ``config``; the
+    first one's input must come over the channel and the last one's output leave by it."""
     _, geometry = candidates(graph, target, 1)[0]
     stages, ends = _stages(graph, target, lower(graph, geometry))
     units = Latencies.of(config)
