@@ -82,7 +82,7 @@ class _Stage:
 
 
 @dataclass(frozen=True)
-class _Ends:
+class _Outside:
     """What passes the channel before and after all stages: the cycles until what each row of the
     first stage reads is there, and those that the last one's results take to leave. Nothing where
     another stage could be the first or the last."""
@@ -91,9 +91,9 @@ class _Ends:
     leave: int
 
 
-def _stages(graph: Graph, target: Target, lowered: Lowered) -> tuple[tuple[_Stage, ...], _Ends]:
-    """The tasks that lead operations and must have one of their own, in order, and what their ends
-    wait for."""
+def _stages(graph: Graph, target: Target, lowered: Lowered) -> tuple[tuple[_Stage, ...], _Outside]:
+    """The tasks that lead operations and must have one of their own, in order, and what they wait
+    for outside."""
     tasks = {task.name: task for task in graph.tasks}
     leads = {op.tasks[0]: op for op in lowered.operations}
     makers: dict[str, str] = {}
@@ -116,14 +116,15 @@ def _stages(graph: Graph, target: Target, lowered: Lowered) -> tuple[tuple[_Stag
         follows = chained and made_by_previous in tasks[name].inputs
         stages.append(_Stage(products, results, chained, follows))
         previous, made_by_previous = name, tasks[op.tasks[-1]].output
-    (first, *others), beat = leads, target.offchip_bytes_per_cycle
+    names, beat = [*leads], target.offchip_bytes_per_cycle
+    first, last = names[0], names[-1]
     arrive: list[int] = []
-    if stages[0].products is not None and all(first in before[name] for name in others):
+    if stages[0].products is not None and all(first in before[n] for n in names[1:]):
         arrive = arrivals(lowered, leads[first], len(stages[0].products.lines), beat)
-    leave = 0
-    if made_by_previous in graph.outputs and len(before[previous or ""]) == len(others):
-        leave = graph.tensors[made_by_previous].bytes // beat
-    return tuple(stages), _Ends(tuple(arrive), leave)
+    output, leave = tasks[leads[last].tasks[-1]].output, 0
+    if output in graph.outputs and len(before[last]) == len(names) - 1:
+        leave = graph.tensors[output].bytes // beat
+    return tuple(stages), _Outside(tuple(arrive), leave)
 
 
 def sequential_bound(graph: Graph, target: Target, config: Config) -> int:
@@ -131,15 +132,15 @@ def sequential_bound(graph: Graph, target: Target, config: Config) -> int:
     share, of any shape that the multipliers allow, with units as quick as those of ``config``; the
     first one's input must come over the channel and the last one's output leave by it."""
     _, geometry = candidates(graph, target, 1)[0]
-    stages, ends = _stages(graph, target, lower(graph, geometry))
+    stages, outside = _stages(graph, target, lower(graph, geometry))
     units = Latencies.of(config)
     most = target.multipliers
     shapes = ((r, c) for r in range(1, most + 1) for c in range(1, most // r + 1))
     # Many shapes differ in nothing: of those with equal depth and rows, the widest is the best.
     best = {(r, most // (r * c)): c for r, c in shapes}
     return min(
-        _ends(stages, [_fed(stages[0], ends.arrive, r, c, d),
-                       *(stage.steps(r, c, d) for stage in stages[1:])], units, ends.leave)
+        _ends(stages, [_fed(stages[0], outside.arrive, r, c, d),
+                       *(stage.steps(r, c, d) for stage in stages[1:])], units, outside.leave)
         for (r, d), c in best.items()
     )  # fmt: skip
 

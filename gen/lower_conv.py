@@ -1,6 +1,7 @@
 """Lowering of convolutions, products and pooling."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -69,6 +70,13 @@ def convolution(
     patches = _by_patches(task, images, geometry, bias)
     if wiring is None or not own:
         return patches
+    return _quicker(own, patches, geometry, wiring)
+
+
+def _quicker(
+    own: list[Operation], patches: list[Operation], geometry: Geometry, wiring: Wiring
+) -> list[Operation]:
+    """Operations on segments, columns of their ``own``, or on patches: what takes fewer cycles."""
     costs = [cycles(made, geometry, wiring.word_bytes) for made in (own, patches)]
     return own if costs[0] < costs[1] else patches
 
@@ -219,6 +227,7 @@ AVERAGE_WEIGHT = 64
 """Weight of an average's taps: fraction bits, so that both roundings round the true quotient."""
 
 
+@cache
 def _average(count: int) -> tuple[int, int]:
     """Multiplier and shift that divide any sum of ``count`` int8, times 64, by ``64 * count``.
 
@@ -238,6 +247,7 @@ def _average(count: int) -> tuple[int, int]:
     raise UserError(f"average pooling over {count} taps has no exact 32-bit multiplier")
 
 
+@cache
 def _average_even(count: int) -> tuple[int, int]:
     """Multiplier and shift that divide any sum of ``count`` int8 less their zero point by
     ``count``, halves to even; checked over all sums."""
@@ -266,11 +276,10 @@ def _bands(size: int, kernel: int, stride: int, before: int, extent: int) -> lis
 def pools(task: Pool, images: Images, geometry: Geometry, wiring: Wiring | None) -> list[Operation]:
     """By patches, or an average by segments where ``wiring`` admits any and that is quicker."""
     patches = _pools_by_patches(task, images, geometry)
-    average = _segmented_average(task, images, geometry, wiring) if wiring is not None else None
-    if wiring is None or average is None:
+    if wiring is None:
         return patches
-    own, others = (cycles(ops, geometry, wiring.word_bytes) for ops in ([average], patches))
-    return [average] if own < others else patches
+    average = _segmented_average(task, images, geometry, wiring)
+    return patches if average is None else _quicker([average], patches, geometry, wiring)
 
 
 def _segmented_average(
