@@ -1,5 +1,6 @@
 """Place and route with nextpnr for ECP5, and what its report says."""
 
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -8,7 +9,7 @@ from typing import Any
 
 from .steps import Step
 
-__all__ = ["NETLIST", "Result", "bitstream", "device", "result", "route"]
+__all__ = ["NETLIST", "Result", "bitstream", "device", "result", "route", "trimmed"]
 
 NETLIST = "netlist.json"
 """The netlist that nextpnr reads."""
@@ -42,6 +43,32 @@ def device(part: str) -> tuple[str, ...]:
         raise ValueError(f"'{part}' is not an ECP5")
     kind, size, speed, balls = found.groups()
     return (f"--{_KINDS[kind]}{size}k", "--speed", speed, "--package", f"CABGA{balls}")
+
+
+def trimmed(netlist: str) -> str:
+    """A netlist, as Yosys writes it in JSON, whose carry chains end where nothing is left to carry.
+
+    Of ECP5's carry cells, nextpnr puts one more behind each chain whose last carry has a net, read
+    or not, and one in front of each whose first has one, though constant or unused. Here a carry
+    that nobody reads, and one that enters a cell which makes its own, have none.
+    """
+    design = json.loads(netlist)
+    for module in design["modules"].values():
+        cells = module["cells"].values()
+        read = {bit for port in module["ports"].values() for bit in port["bits"]}
+        for cell in cells:
+            for port, bits in cell["connections"].items():
+                if cell["port_directions"][port] != "output":
+                    read.update(bits)
+        for cell in cells:
+            if cell["type"] != "CCU2C":
+                continue
+            ports = cell["connections"]
+            if read.isdisjoint(ports["COUT"]):
+                ports["COUT"] = ["x"]
+            if int(cell["parameters"]["INIT0"], 2) < 16 and ports["D0"] == ["1"]:
+                ports["CIN"] = ["x"]
+    return json.dumps(design)
 
 
 def route(

@@ -4,10 +4,11 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from constraints.area import yosys
-from constraints.nextpnr import result, route
+from constraints.nextpnr import NETLIST, result, route, trimmed
 from constraints.steps import Step, run
 from gen.errors import UserError
 
@@ -22,12 +23,14 @@ ATTEMPTS = (("static", 1), ("heap", 1), ("static", 2), ("heap", 2))
 """Placers and seeds, of which the fastest result counts; none is tried after one that reaches what
 is wanted."""
 
+_SUM = "narrow_sum.v"
 _XCUP = "synth_xilinx -family xcup -nodsp -noiopad -noclkbuf -top block"
+_ECP5 = f"techmap -map {_SUM}; synth_ecp5 -nodsp -nowidelut -top block"
 _SYNTHESIS = {
     "xcup": _XCUP,
     "xcup-ternary": _XCUP,
-    "ecp5": "synth_ecp5 -nodsp -top block",
-    "ecp5-fmax": "synth_ecp5 -nodsp -top block",
+    "ecp5": _ECP5,
+    "ecp5-fmax": _ECP5,
     **{f"lut{k}": f"synth -flatten -top block; abc -lut {k}; opt_clean" for k in range(3, 7)},
 }
 MODEL, ROUTED = "model", "ecp5-fmax"
@@ -104,19 +107,26 @@ def measure(sources: list[str], flow: str, *, kept: Sequence[str] = ()) -> Figur
     ]
     outputs = ["cells.json"]
     if flow == ROUTED:
-        lines.append("write_json netlist.json")
-        outputs.append("netlist.json")
+        lines.append(f"write_json {NETLIST}")
+        outputs.append(NETLIST)
     with tempfile.TemporaryDirectory(prefix="intarsia-") as place:
         folder = Path(place)
         for name, text in zip(names, sources, strict=True):
             (folder / name).write_text(text)
+        (folder / _SUM).write_text(resources.files("constraints").joinpath(_SUM).read_text())
         (folder / "synth.ys").write_text("\n".join(lines) + "\n")
-        synthesis = Step("synthesis", yosys("synth.ys"), (*names, "synth.ys"), tuple(outputs))
-        run(folder, [synthesis], lambda words: None)
+        inputs = (*names, _SUM, "synth.ys")
+        run(
+            folder,
+            [Step("synthesis", yosys("synth.ys"), inputs, tuple(outputs))],
+            lambda words: None,
+        )
         cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
         figures = _count(cells)
         if flow != ROUTED:
             return figures
+        netlist = folder / NETLIST
+        netlist.write_text(trimmed(netlist.read_text()))
         fastest = 0.0
         for placer, seed in ATTEMPTS:
             step = route(PART, seed=seed, clock_mhz=CLOCK_MHZ, pins=None, placer=placer)
