@@ -144,9 +144,11 @@ class _Section:
         if not own_cores(self.pairs):
             return [*self._together(kept)]
         found: list[_Turn] = []
+        sinks = [op.sink.storage for op, _ in self.pairs]
         for turn in self._by_need(kept):
-            # Bands with nothing between them are one, which takes less time.
-            last = found.pop() if found and found[-1].place == turn.place else turn
+            # Bands with nothing between them are one, which takes less time, if no rows leave.
+            one = found and found[-1].place == turn.place and sinks[turn.place] not in kept
+            last = found.pop() if one else turn
             found.append(replace(turn, low=min(last.low, turn.low)))
         return found
 

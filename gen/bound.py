@@ -243,16 +243,30 @@ def _by_rows(
                 options = _ways(products, rows, target.multipliers)
             else:
                 options = _even(steps, rows)
-                if products is not None:
+                if products is None:
+                    # Each step makes results.
+                    options = [replace(one, passes=one.times[0]) for one in options]
+                else:
                     # Nothing is known of what it does first.
                     options = [replace(one, early=one.times, begun=one.total) for one in options]
             known[key] = quickest(options)
-        stages.append(Stage(known[key], own, tuple(arrive)))
+        leave = _leave(graph, tasks[op.tasks[-1]].output if alone else "", rows, target)
+        stages.append(Stage(known[key], own, tuple(arrive), leave))
     hop = units.ahead + units.behind + units.through - 1
     made = balance(
         stages, target.multipliers, hop=hop, beside=units.through, seconds=SECONDS_BY_ROWS
     )
     return made.bound + units.behind + units.through if made is not None else 0
+
+
+def _leave(graph: Graph, output: str, rows: int, target: Target) -> tuple[int, ...]:
+    """After each row's last result is stored, the cycles until all of an output's rows have left
+    the chip: those below it pass the channel one beat after the other."""
+    if output not in graph.outputs:
+        return ()
+    size, beat = graph.tensors[output].bytes, target.offchip_bytes_per_cycle
+    beats = [size * (rows - row) // (rows * beat) for row in range(1, rows + 1)]
+    return tuple(Send.GRANT_LATENCY + WRITE_AHEAD + n + ACKNOWLEDGED + DONE for n in beats)
 
 
 def _ways(products: Products, rows: int, most: int) -> list[Option]:

@@ -212,14 +212,14 @@ def _gathers(schedule: Schedule, phase: Phase, progress: _Progress) -> None:
     writer = None if life.fetched else _writer(schedule, phase.source)
     if tokens.producer != writer:
         _fail(phase, "gather", f"waits for the wrong producer of '{life.storage}'")
-    spans = op.window.spans()
+    pieces = op.window.pieces()
     for y in op.window.touched_rows():
-        low, high = (unit * n for n in spans[y])
-        if high <= low:
+        read = [(unit * low, unit * high) for low, high in pieces[y] if high > low]
+        if not read:
             continue
         waited = min(tokens.need + tokens.step * y, tokens.limit)
-        absent = life.ring is not None and not progress.there(phase.source, high)
-        if absent or waited < progress.needed(phase.source, low, high):
+        absent = life.ring is not None and not progress.there(phase.source, read[-1][1])
+        if absent or any(waited < progress.needed(phase.source, *piece) for piece in read):
             _fail(phase, "gather", f"reads row {y} of '{life.storage}' before it is written")
         if writer is not None and waited > progress.stored[writer]:
             _fail(phase, "gather", f"waits for {waited} groups, which only come after it")

@@ -145,6 +145,12 @@ class Window:
         """Per source row, the elements [first, last) of the storage that any pixel reads."""
         return _spans(self)
 
+    def pieces(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """The same of each of the ``repeats``, per source row, without what lies between them."""
+        steps = [n * self.repeat_step for n in range(self.repeats)]
+        once = _spans(replace(self, repeats=1))
+        return tuple(tuple((low + n, high + n) for n in steps) for low, high in once)
+
     def touched_rows(self) -> frozenset[int]:
         """The source rows that any pixel reads."""
         return _touched_rows(self)

@@ -37,7 +37,8 @@ class Option:
 
     A row takes it its ``times``, of which ``early`` may pass before the last thing is there that
     the row waits for; all rows together take no less than ``total``, of which ``begun`` may pass
-    before that of the first row is there.
+    before that of the first row is there. A row's results take ``passes`` to be added to what lies
+    beside them, which begins when all of that is there.
     """
 
     multipliers: int
@@ -45,6 +46,7 @@ class Option:
     early: tuple[int, ...]
     total: int = 0
     begun: int = 0
+    passes: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,13 @@ class Link:
 @dataclass(frozen=True)
 class Stage:
     """What a core could be, and what its rows wait for: those of other stages, and the cycles in
-    which they ``arrive`` from off chip."""
+    which they ``arrive`` from off chip; and how long after each row it and those below must take to
+    ``leave``, if they do."""
 
     options: tuple[Option, ...]
     links: tuple[Link, ...]
     arrive: tuple[int, ...]
+    leave: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -73,8 +77,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Balance:
-    """Of each stage the option that it has, when the last row of all is made, and the earliest
-    cycle in which it could be."""
+    """Of each stage the option that it has, when the last row of all is made and has left, and the
+    earliest cycle in which it could."""
 
     chosen: tuple[int, ...]
     cycles: int
@@ -154,7 +158,8 @@ def quickest(options: Sequence[Option]) -> tuple[Option, ...]:
     known: np.ndarray | None = None
     for one in sorted(options, key=lambda o: (o.multipliers, o.total, sum(o.times))):
         times, early = np.array(one.times), np.array(one.early)
-        ends = np.concatenate((times, times - early, [one.total, one.total - one.begun]))[None]
+        sums = [one.total, one.total - one.begun, one.passes]
+        ends = np.concatenate((times, times - early, sums))[None]
         if known is None:
             known = ends
         elif (known <= ends).all(axis=1).any():
@@ -168,7 +173,8 @@ def quickest(options: Sequence[Option]) -> tuple[Option, ...]:
 def balance(
     stages: Sequence[Stage], budget: int, *, hop: int, beside: int, seconds: float
 ) -> Balance | None:
-    """The options with which the last row of all is made first, or None if none are found.
+    """The options with which the last row of all is made first and has left, or None if none are
+    found.
 
     One worker, a fixed seed and deterministic time: the same answer every time.
 
@@ -181,7 +187,7 @@ def balance(
     """
     model = cp_model.CpModel()
     horizon = sum(max(o.total + sum(o.times) for o in s.options) for s in stages)
-    horizon += sum(max(s.arrive) + hop * s.rows for s in stages)
+    horizon += sum(max(s.arrive) + max(s.leave, default=0) + hop * s.rows for s in stages)
     used: list[cp_model.LinearExprT] = []
     ends: list[list[cp_model.IntVar]] = []
     picks: list[list[cp_model.IntVar]] = []
@@ -201,7 +207,8 @@ def balance(
             for link in stage.links:
                 need = link.needs[r]
                 if need > 0 and link.beside:
-                    model.add(end >= ends[link.maker][need - 1] + beside)
+                    passes = total(picked, [o.passes for o in stage.options])
+                    model.add(end >= ends[link.maker][need - 1] + beside + passes)
                 elif need > 0:
                     model.add(end >= ends[link.maker][need - 1] + hop + late)
         late = total(picked, [o.total - o.begun for o in stage.options])
@@ -211,8 +218,10 @@ def balance(
                 model.add(own[-1] >= ends[link.maker][link.needs[0] - 1] + hop + late)
     model.add(sum(used) <= budget)
     last = model.new_int_var(0, horizon, "last")
-    for own in ends:
+    for stage, own in zip(stages, ends, strict=True):
         model.add(last >= own[-1])
+        for end, left in zip(own, stage.leave, strict=False):
+            model.add(last >= end + left)
     model.minimize(last)
     solver = solved(model, seconds)
     if solver is None:

@@ -268,11 +268,15 @@ class _Planner:
         stay, latest = self.lives[life], self.transfers.latest[life]
         size, unit = self.word_bytes, self.geometry[i].element_bytes
         needs = {}
-        spans = op.window.spans()
+        pieces = op.window.pieces()
         for y in sorted(op.window.touched_rows()):
-            low, high = (unit * n for n in spans[y])
-            if high > low:
-                needs[y] = int(latest[low // size : (high - 1) // size + 1].max())
+            ends = [
+                latest[unit * low // size : (unit * high - 1) // size + 1].max()
+                for low, high in pieces[y]
+                if high > low
+            ]
+            if ends:
+                needs[y] = int(max(ends))
         need, step, limit = _progress(needs)
         # A machine with one core reads both operands of an addition through the same ports.
         start = self.added[stay.buffer] if len(self.sites) == 1 else 0

@@ -17,6 +17,10 @@ MOST_BANDS = 64
 """On one core more of them cost more at their edges than they save; several cores may have twice as
 many."""
 
+FAR = 4
+"""Rows that rings of single rows hold ahead where memory allows: then what comes over the channel
+for one core rarely waits for what another core still has to read, which comes before it."""
+
 MOST_SPLITS = 10
 """Places, of a run of tasks that can take turns, at which it is tried to end their turns."""
 
@@ -180,7 +184,10 @@ def turns(
     for choices in ways(work, inputs, outputs, together=together):
         # Weights that come again weigh most, so what needs the fewest bands is made first.
         for way in reversed(choices) if again else choices:
-            found: dict[Turns, Schedule] = {}
+            found: dict[Turns, Schedule] = dict(_by_rows(way, most, attempt))
+            if found:
+                yield from found.items()
+                break
             for ahead in (1,) if several else (0, 1) if again else (1, 0):
 
                 def chosen(bands: int, way: Way = way, ahead: int = ahead) -> Turns:
@@ -189,10 +196,6 @@ def turns(
                 def made(bands: int, chosen: Callable[[int], Turns] = chosen) -> Schedule | None:
                     return attempt(chosen(bands))
 
-                finest = made(most) if _single_rows(way, most) else None
-                if finest is not None and not finest.streamed:
-                    found[chosen(most)] = finest
-                    continue
                 bands, schedule = _fewest(made, most)
                 if schedule is not None and again:
                     # One more leaves more memory to weights that are to come.
@@ -234,11 +237,20 @@ def _fewer(
                 yield turns, schedule
 
 
-def _single_rows(way: Way, most: int) -> bool:
-    """Whether nobody takes turns, and up to ``most`` bands are a row each."""
+def _by_rows(
+    way: Way, most: int, attempt: Callable[[Turns], Schedule | None]
+) -> Iterator[tuple[Turns, Schedule]]:
+    """Bands of a row each, if nobody takes turns, there are up to ``most``, and no weights come
+    again."""
     runs = [way.work.operations[first:last] for first, last in way.runs]
     rows = [output_rows(op) for run in runs for op, _ in run]
-    return all(map(own_cores, runs)) and max(rows, default=most + 1) <= most
+    if not all(map(own_cores, runs)) or max(rows, default=most + 1) > most:
+        return
+    for ahead in (1, FAR):
+        turns = way.turns([most] * len(way.runs), ahead, even=False)
+        schedule = attempt(turns)
+        if schedule is not None and not schedule.streamed:
+            yield turns, schedule
 
 
 def _passes(schedule: Schedule) -> bool:

@@ -68,6 +68,15 @@ def test_dataflow_is_within_5_percent_of_its_bound(name, multipliers):
     assert bound <= compiled.prediction.cycles <= 1.05 * bound
 
 
+@pytest.mark.parametrize("name", ["cnn", "vae"])
+def test_dataflow_is_within_5_percent_of_its_bound_at_point_b(name):
+    graph = KERNELS[name](scale="full", seed=1).graph
+    target = replace(POINT_B[name], multipliers=MULTIPLIERS[name])
+    compiled = compile_graph(graph, target, policy="dataflow")
+    bound = _bound(compiled, "dataflow")
+    assert bound <= compiled.prediction.cycles <= 1.05 * bound
+
+
 @pytest.mark.slow
 def test_dataflow_of_mobilenet_is_within_5_percent_of_its_bound():
     graph = KERNELS["mobilenet"](scale="full", seed=1).graph
@@ -104,6 +113,21 @@ def test_what_is_done_early_shortens_only_waits():
     made = balance([maker, reader], 2, hop=0, beside=0, seconds=1.0)
     assert made is not None
     assert made.cycles == 22
+
+
+def test_a_row_passes_only_after_the_row_beside_it():
+    maker = Stage((Option(1, (10, 10), (0, 0)),), (), (0, 0))
+    adder = Stage((Option(1, (4, 4), (0, 0), passes=4),), (Link(0, (1, 2), beside=True),), (0, 0))
+    made = balance([maker, adder], 2, hop=0, beside=3, seconds=1.0)
+    assert made is not None
+    assert made.cycles == 20 + 3 + 4
+
+
+def test_rows_leave_one_after_the_other():
+    stage = Stage((Option(1, (5, 5, 5), (0, 0, 0)),), (), (0, 0, 0), leave=(24, 14, 4))
+    made = balance([stage], 1, hop=0, beside=0, seconds=1.0)
+    assert made is not None
+    assert made.cycles == 5 + 24
 
 
 def test_no_dataflow_is_quicker_than_its_bound_where_a_last_row_is_not_read():

@@ -13,7 +13,7 @@ from gen.check import check
 from gen.compile import compile_graph
 from gen.errors import UserError
 from gen.fit import schedule_graph
-from gen.operation import Geometry
+from gen.operation import Geometry, Window
 from gen.order import group_starts
 from gen.placement import Placement, placed
 from gen.ring import Ring
@@ -51,6 +51,32 @@ def test_bands_of_rows_write_together_what_the_whole_writes(index, data):
     assert sum(part.window.touched_rows() != set() for part in parts) == 2
     assert max(parts[0].window.touched_rows()) + 1 == rows_until(op, middle)
     assert min(parts[1].window.touched_rows()) == rows_from(op, middle)
+
+
+def test_rows_that_leave_the_chip_are_made_one_by_one_to_the_end():
+    graph = KERNELS["vae"](scale="small", seed=1).graph
+    compiled = compile_graph(graph, replace(TARGET, onchip_bytes=1 << 16), policy="dataflow")
+    last = compiled.schedule.phases[-1].core
+    phases = [phase for phase in compiled.schedule.phases if phase.core == last]
+    assert {output_rows(phase.operation) for phase in phases} == {1}
+
+
+def test_a_row_is_read_in_pieces_that_leave_out_what_lies_between_panels():
+    window = Window("x", 5, run=8, pixels=3, pixel_step=8, rows=4, pitch=24, width=24, height=4,
+                    repeats=2, repeat_step=96)  # fmt: skip
+    assert window.spans()[1] == (5 + 24, 5 + 24 + 96 + 24)
+    assert window.pieces()[1] == ((29, 53), (125, 149))
+
+
+def test_a_sweep_over_panels_does_not_wait_for_the_last_row_to_begin():
+    graph = KERNELS["mobilenet"](scale="full", seed=1).graph
+    target = replace(TARGET, multipliers=144, offchip_bytes_per_cycle=64, onchip_bytes=1 << 20)
+    compiled = compile_graph(graph, target, policy="sequential")
+    (swept,) = [p for p in compiled.schedule.phases if p.operation.name == "depthwise4"]
+    assert swept.operation.window.repeats > 1
+    (maker,) = [p for p in compiled.schedule.phases if p.operation.name == "pointwise3"]
+    begins = swept.gather.need - maker.stored_before
+    assert begins < (maker.stored - maker.stored_before) // 8
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(-3, 400))
