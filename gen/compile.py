@@ -101,6 +101,9 @@ def compile_graph(
         parts = ("fixed",)
     table = cache(partial(costs, graph, target, target.multipliers))
     for part in parts:
+        if part == "between" and best is not None and not unrolled and _busy(best):
+            tell("all multipliers are busy")
+            break
         search = _Search(graph, target, unrolled, throttled, part, table, tell)
         search.known = tried
         search.limit = best.prediction.cycles if best is not None else LATER
@@ -115,11 +118,8 @@ def compile_graph(
             refusal = error if part in (policy, "sequential", "fixed") else refusal
         found = search.leaner()
         best = min((one for one in (found, best) if one is not None), key=_cost, default=None)
-        if part == "between":
-            # What one core needs is said first.
-            tried, failure = [*tried, *search.tried], failure or search.failure
-        else:
-            tried, failure = [*search.tried, *tried], search.failure or failure
+        # What one core needs is said first.
+        tried, failure = [*tried, *search.tried], failure or search.failure
     if best is None and refusal is not None:
         raise refusal
     if best is None:
@@ -127,6 +127,12 @@ def compile_graph(
         raise _refusal(graph, target, tried, failure)
     check(best.schedule)
     return best
+
+
+def _busy(made: Compiled) -> bool:
+    """Whether the multipliers rest for less than a thousandth of the cycles."""
+    least = -(-made.graph.macs() // made.target.multipliers)
+    return least <= made.prediction.cycles <= least * 1001 // 1000
 
 
 def _cost(made: Compiled) -> tuple[int, int]:

@@ -147,9 +147,7 @@ class Window:
 
     def pieces(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """The same of each of the ``repeats``, per source row, without what lies between them."""
-        steps = [n * self.repeat_step for n in range(self.repeats)]
-        once = _spans(replace(self, repeats=1))
-        return tuple(tuple((low + n, high + n) for n in steps) for low, high in once)
+        return _pieces(self)
 
     def touched_rows(self) -> frozenset[int]:
         """The source rows that any pixel reads."""
@@ -170,6 +168,15 @@ def _spans(window: Window) -> tuple[tuple[int, int], ...]:
     line = w.line >> w.doubled
     rows = [start + (y - line) * w.pitch for y in range(w.height)]
     return tuple((row + low, row + high) for row in rows)
+
+
+@lru_cache(KEPT)
+def _pieces(window: Window) -> tuple[tuple[tuple[int, int], ...], ...]:
+    if window.repeats == 1:
+        return tuple((span,) for span in _spans(window))
+    steps = [n * window.repeat_step for n in range(window.repeats)]
+    once = _spans(replace(window, repeats=1))
+    return tuple(tuple((low + n, high + n) for n in steps) for low, high in once)
 
 
 @lru_cache(KEPT)

@@ -17,9 +17,9 @@ POLICIES = ("sequential", "dataflow", "auto")
 """``sequential``: all tasks one after the other on one core with all multipliers. ``dataflow``:
 each task on a core of its own, all at once. ``auto``: both, and whatever lies between."""
 
-PARTS = {policy: (policy,) for policy in POLICIES} | {"auto": ("dataflow", "sequential", "between")}
-"""What a policy looks among, one after the other: the more there is to try, the later, so that
-what is known then rules most of it out."""
+PARTS = {policy: (policy,) for policy in POLICIES} | {"auto": ("sequential", "dataflow", "between")}
+"""What a policy looks among, one after the other: what rarely is the best comes later, so that what
+is known then rules most of it out."""
 
 SHAPES = 12
 """Geometries of a single core that are looked at exactly."""
