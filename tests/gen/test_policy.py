@@ -142,6 +142,21 @@ def test_no_dataflow_is_quicker_than_its_bound_where_a_last_row_is_not_read():
     assert 0 < _bound(compiled, "dataflow") <= compiled.prediction.cycles
 
 
+def test_auto_looks_no_further_where_all_multipliers_are_busy():
+    rng, b = np.random.default_rng(1), GraphBuilder("dense")
+    x = b.input("x", (256, 128), fraction_bits=10)
+    for width in (128, 64):
+        x = b.matmul(x, rng.normal(0, 0.1, (x.shape[-1], width)), fraction_bits=9)
+    b.output(x)
+    graph, said = b.build(), []
+    compiled = compile_graph(
+        graph, replace(POINT_A, multipliers=4), policy="auto", progress=said.append
+    )
+    assert compiled.prediction.cycles <= 1.001 * graph.macs() / 4
+    assert "all multipliers are busy" in said
+    assert not any("cores: about" in words for words in said)
+
+
 @pytest.mark.parametrize("name", KERNELS)
 def test_no_sequential_schedule_is_quicker_than_its_bound(name):
     compiled = _compiled(name, "sequential", 36)
