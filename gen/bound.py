@@ -41,6 +41,9 @@ __all__ = ["compulsory_bytes", "dataflow_bound", "roofline", "sequential_bound"]
 
 BIAS_BYTES = 4
 
+LEAVES = Send.GRANT_LATENCY + WRITE_AHEAD + ACKNOWLEDGED + DONE
+"""Cycles from when the last beat of an output is stored to done."""
+
 SECONDS_BY_ROWS = 25.0
 """Deterministic time of the solver that counts every row, in its own unit."""
 
@@ -183,8 +186,7 @@ def _ends(stages: Sequence[_Stage], steps: Sequence[int], units: Latencies, leav
             taken = max(taken, stored + units.between)
         first = taken + units.through
         stored = max(free - 1 + units.behind + units.through, first)
-    last_beat = Send.GRANT_LATENCY + WRITE_AHEAD + max(stored, first + leave - 1)
-    return last_beat + ACKNOWLEDGED + DONE
+    return max(stored, first + leave - 1) + LEAVES
 
 
 def dataflow_bound(graph: Graph, target: Target, config: Config) -> int:
@@ -265,8 +267,7 @@ def _leave(graph: Graph, output: str, rows: int, target: Target) -> tuple[int, .
     if output not in graph.outputs:
         return ()
     size, beat = graph.tensors[output].bytes, target.offchip_bytes_per_cycle
-    beats = [size * (rows - row) // (rows * beat) for row in range(1, rows + 1)]
-    return tuple(Send.GRANT_LATENCY + WRITE_AHEAD + n + ACKNOWLEDGED + DONE for n in beats)
+    return tuple(size * (rows - row) // (rows * beat) + LEAVES for row in range(1, rows + 1))
 
 
 def _ways(products: Products, rows: int, most: int) -> list[Option]:

@@ -116,11 +116,8 @@ def measure(sources: list[str], flow: str, *, kept: Sequence[str] = ()) -> Figur
         (folder / _SUM).write_text(resources.files("constraints").joinpath(_SUM).read_text())
         (folder / "synth.ys").write_text("\n".join(lines) + "\n")
         inputs = (*names, _SUM, "synth.ys")
-        run(
-            folder,
-            [Step("synthesis", yosys("synth.ys"), inputs, tuple(outputs))],
-            lambda words: None,
-        )
+        synthesis = Step("synthesis", yosys("synth.ys"), inputs, tuple(outputs))
+        run(folder, [synthesis], lambda words: None)
         cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
         figures = _count(cells)
         if flow != ROUTED:

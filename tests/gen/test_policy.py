@@ -19,7 +19,7 @@ from gen.policy import POLICIES
 from gen.target import Target
 from gen.timing import predict_within
 from gen.traffic import MEMORY_LATENCY
-from intarsia.bench_intar import MULTIPLIERS, POINT_B, bound
+from intarsia.bench_intar import MULTIPLIERS, POINT_B, POINTS, bound
 from intarsia.design import compile
 from intarsia.graph import GraphBuilder
 from tests.random_graphs import graphs
@@ -59,28 +59,18 @@ def test_no_dataflow_is_quicker_than_its_bound(name, multipliers):
     assert _bound(compiled, "dataflow") <= compiled.prediction.cycles
 
 
-@pytest.mark.parametrize(("name", "multipliers"), [("ffn", 32), ("cnn", 432), ("vae", 144)])
-def test_dataflow_is_within_5_percent_of_its_bound(name, multipliers):
+@pytest.mark.parametrize(
+    ("point", "name"),
+    [
+        *(("A", name) for name in ("ffn", "cnn", "vae")),
+        *(("B", name) for name in ("cnn", "vae")),
+        pytest.param("A", "mobilenet", marks=pytest.mark.slow),
+    ],
+)
+def test_dataflow_is_within_5_percent_of_its_bound(point, name):
     graph = KERNELS[name](scale="full", seed=1).graph
-    target = replace(POINT_A, multipliers=multipliers)
+    target = replace(POINTS[point][name], multipliers=MULTIPLIERS[name])
     compiled = compile_graph(graph, target, policy="dataflow")
-    bound = _bound(compiled, "dataflow")
-    assert bound <= compiled.prediction.cycles <= 1.05 * bound
-
-
-@pytest.mark.parametrize("name", ["cnn", "vae"])
-def test_dataflow_is_within_5_percent_of_its_bound_at_point_b(name):
-    graph = KERNELS[name](scale="full", seed=1).graph
-    target = replace(POINT_B[name], multipliers=MULTIPLIERS[name])
-    compiled = compile_graph(graph, target, policy="dataflow")
-    bound = _bound(compiled, "dataflow")
-    assert bound <= compiled.prediction.cycles <= 1.05 * bound
-
-
-@pytest.mark.slow
-def test_dataflow_of_mobilenet_is_within_5_percent_of_its_bound():
-    graph = KERNELS["mobilenet"](scale="full", seed=1).graph
-    compiled = compile_graph(graph, replace(POINT_A, multipliers=144), policy="dataflow")
     bound = _bound(compiled, "dataflow")
     assert bound <= compiled.prediction.cycles <= 1.05 * bound
 
