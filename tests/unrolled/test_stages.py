@@ -1,5 +1,10 @@
 # amaranth: UnusedElaboratable=no
+import itertools
+
+import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from gen.unrolled.search import search
 from gen.unrolled.stages import Delay, stages
@@ -44,6 +49,49 @@ def test_as_few_stages_as_the_depth_allows():
     depth = max(made.depths)
     for rows in (1, 2, 3, depth):
         assert max(stages(made, rows, Delay(1, 0))) + 1 == -(-depth // rows)
+
+
+def registers(made, chosen):
+    """Flip-flops between a product's inputs and outputs, counted a stage at a time."""
+    first = [*(0 for _ in made.inputs), *chosen]
+    until = first[:]
+    for stage, row in zip(chosen, made.rows, strict=True):
+        for o in row.operands:
+            until[o.value] = max(until[o.value], stage)
+    for o in made.outputs:
+        if o is not None:
+            until[o.value] = max(chosen)
+    return sum(
+        made.shapes[value].width
+        for stage in range(max(chosen))
+        for value in range(len(first))
+        if first[value] <= stage < until[value]
+    )
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1.0, 2.0, 2.5]))
+def test_no_other_stages_have_fewer_flip_flops(seed, target):
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(-9, 10, (3, 2)) * (rng.random((3, 2)) < 0.6)
+    made, delay = search(matrix, [(-8, 7)] * 3, rounds=5), Delay(1.0, 0.05)
+    assume(1 <= len(made.rows) <= 6)
+    chosen = stages(made, target, delay)
+    long = max(target, longest(made, range(len(made.rows)), delay))
+    every = itertools.product(range(max(chosen) + 1), repeat=len(made.rows))
+    allowed = [
+        some for some in every if _ordered(made, some) and longest(made, some, delay) <= long
+    ]
+    assert registers(made, chosen) == min(registers(made, some) for some in allowed)
+    assert max(chosen) == min(map(max, allowed))
+
+
+def _ordered(made, chosen):
+    n = len(made.inputs)
+    return all(
+        o.value < n or chosen[o.value - n] <= stage
+        for stage, row in zip(chosen, made.rows, strict=True)
+        for o in row.operands
+    )
 
 
 def test_refusal():
