@@ -205,7 +205,7 @@ def _row(case: Case, name: str, made: Circuit, matrix: np.ndarray) -> Row:
         figures.carries,
         figures.fmax_mhz,
         latency,
-        len(graph.rows) if graph is not None else None,
+        sum(not row.passing for row in graph.rows) if graph is not None else None,
         max(graph.depths) if graph is not None else None,
         mismatches,
         round(made.seconds, 3),

@@ -17,7 +17,7 @@ from gen.unrolled.kernels import Kernel, Numbers, replicated
 from gen.unrolled.stages import Delay, stages
 from rtl.unrolled.graph import AdderGraph, shape_of
 from rtl.unrolled.plain import PlainProduct
-from rtl.unrolled.product import ConstantProduct, row_source
+from rtl.unrolled.product import ConstantProduct, passed_source, row_source
 from rtl.unrolled.systolic import WeightStationary
 from rtl.unrolled.window import Windowed
 from sim.vectors import run_vectors
@@ -27,6 +27,8 @@ __all__ = ["Circuit", "array", "plain", "unrolled"]
 VECTORS = 200
 _DELAY, _TARGET = Delay(row=1.0, bit=0.0), 1.0
 """A row a stage, for the highest clock."""
+_REACH = 4500
+"""Tables among which an input goes in one cycle."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,12 @@ class Circuit:
     def sources(self) -> list[str]:
         """Verilog of module ``block``, and of what it needs."""
         shared = self.block.shared() if isinstance(self.block, _Loaded) else {}
-        whole = self.graph is None
-        text = component_verilog(self.block, "block", shared=shared, complete=whole)
-        return [text, row_source()] if self.graph is not None else [text]
+        graph = self.graph
+        text = component_verilog(self.block, "block", shared=shared, complete=graph is None)
+        if graph is None:
+            return [text]
+        passing = any(row.passing for row in graph.rows)
+        return [text, row_source(), *([passed_source()] if passing else [])]
 
     def mismatches(self, kind: Numbers, matrix: np.ndarray, seed: int) -> int:
         """Outputs in Verilator that differ from NumPy's, all cycles from a full window on."""
@@ -93,7 +98,8 @@ def unrolled(graph: AdderGraph, shape: Kernel, seconds: float, *, pipelined: boo
     """A graph for every copy; with registers behind each row and at the boundaries if wanted."""
     if pipelined:
         graph = balanced(graph)
-    whole = replicated(graph, len(shape.delays) * shape.inputs, shape.copies)
+    together = max(1, _REACH // max(1, graph.area)) if pipelined else None
+    whole = replicated(graph, len(shape.delays) * shape.inputs, shape.copies, together)
     chosen = stages(whole, _TARGET, _DELAY) if pipelined else None
 
     def build() -> Any:

@@ -103,6 +103,7 @@ def measure(sources: list[str], flow: str, *, kept: Sequence[str] = ()) -> Figur
         *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in kept if flow != ROUTED),
         *("proc", "opt_expr", "opt_clean", "alumacc", "opt", "flatten"),
         *_SYNTHESIS[flow].split("; "),
+        *(("setattr -mod -unset keep_hierarchy *", "flatten") if flow == ROUTED else ()),
         "tee -q -o cells.json stat -json",
     ]
     outputs = ["cells.json"]

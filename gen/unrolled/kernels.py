@@ -4,6 +4,7 @@ A kernel takes one vector a cycle, a window of earlier vectors included, and giv
 cycle. Each of its copies multiplies some elements of the window with the same constant matrix.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -203,7 +204,9 @@ def weights(shape: tuple[int, int], kind: Numbers, sparsity: float, seed: int) -
     return w.reshape(n, m).astype(np.int64)
 
 
-def replicated(graph: AdderGraph, window: int, copies: Sequence[Sequence[int]]) -> AdderGraph:
+def replicated(
+    graph: AdderGraph, window: int, copies: Sequence[Sequence[int]], together: int | None = None
+) -> AdderGraph:
     """A graph for every copy, which read ``window`` inputs, all alike.
 
     Parameters
@@ -214,19 +217,31 @@ def replicated(graph: AdderGraph, window: int, copies: Sequence[Sequence[int]]) 
         Number of inputs of the result.
     copies
         For each copy, which of those it reads.
+    together
+        As many copies in a row read an input as one. Where others read it too, they have rows that
+        only pass it on, so that registers behind these may lie near their readers.
     """
     rows: list[Row] = []
     outputs: list[Operand | None] = []
-    for copy in copies:
-        place = [*copy, *range(window + len(rows), window + len(rows) + len(graph.rows))]
+    size = together or len(copies)
+    groups = [copies[k : k + size] for k in range(0, len(copies), size)]
+    readers = Counter(e for group in groups for e in {e for copy in group for e in copy})
+    for group in groups:
+        passed: dict[int, int] = {}
+        for e in sorted({e for copy in group for e in copy if readers[e] > 1}):
+            passed[e] = window + len(rows)
+            rows.append(Row((Operand(e),)))
+        for copy in group:
+            own = range(window + len(rows), window + len(rows) + len(graph.rows))
+            place = [*(passed.get(e, e) for e in copy), *own]
 
-        def moved(o: Operand, place: list[int] = place) -> Operand:
-            return Operand(place[o.value], o.shift, o.negated)
+            def moved(o: Operand, place: list[int] = place) -> Operand:
+                return Operand(place[o.value], o.shift, o.negated)
 
-        rows += [
-            Row(tuple(map(moved, row.operands)), tuple(map(moved, row.guests)))
-            for row in graph.rows
-        ]
-        outputs += [moved(o) if o is not None else None for o in graph.outputs]
+            rows += [
+                Row(tuple(map(moved, row.operands)), tuple(map(moved, row.guests)))
+                for row in graph.rows
+            ]
+            outputs += [moved(o) if o is not None else None for o in graph.outputs]
     inputs = (graph.inputs[0],) * window
     return AdderGraph(inputs, tuple(rows), tuple(outputs), graph.modulus_bits)

@@ -38,6 +38,12 @@ class Row:
         """All that is added."""
         return self.operands + self.guests
 
+    @property
+    def passing(self) -> bool:
+        """Whether the row adds nothing, and only passes a value on."""
+        first, *others = self.terms
+        return not others and not first.shift and not first.negated
+
 
 @dataclass(frozen=True)
 class Shape:

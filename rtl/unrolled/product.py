@@ -12,15 +12,22 @@ from amaranth.lib.wiring import In, Out
 from .graph import AdderGraph, Operand, shape_of
 from .graph import Shape as Bits
 
-__all__ = ["ROW", "ConstantProduct", "row_source"]
+__all__ = ["PASSED", "ROW", "ConstantProduct", "passed_source", "row_source"]
 
 ROW = "intarsia_row"
 """The Verilog module of a row, which every emitted product needs beside it."""
+PASSED = "intarsia_passed"
+"""The Verilog module of a row that only passes its operand on."""
 
 
 def row_source() -> str:
     """Verilog of module :data:`ROW`; with ``INTARSIA_XILINX`` defined, as LUT6_2 and CARRY4."""
     return resources.files("rtl.unrolled").joinpath("row.v").read_text()
+
+
+def passed_source() -> str:
+    """Verilog of module :data:`PASSED`."""
+    return resources.files("rtl.unrolled").joinpath("passed.v").read_text()
 
 
 def _common(shapes: Sequence[Bits]) -> Shape:
@@ -158,6 +165,8 @@ class ConstantProduct(wiring.Component):
 
     def _row(self, index: int, operands: list[_Term], guests: list[_Term], y: Signal) -> Instance:
         graph = self._graph
+        if graph.rows[index].passing:
+            return Instance(PASSED, p_WIDTH=len(y), i_a=operands[0][0][: len(y)], o_y=y)
         parameters = {"WIDTH": len(y), "BASE": graph.base(index), "COUNT": len(operands)}
         parameters["GUESTS"] = max((len(y) - o.shift for _, o in guests), default=0)
         ports: dict[str, Any] = {"i_guests": _last_bits(guests, y)}

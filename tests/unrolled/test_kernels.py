@@ -65,6 +65,27 @@ def test_a_graph_for_each_copy():
     assert (whole.values(x) == shape.golden(x, w)).all()
 
 
+@pytest.mark.parametrize("together", [1, 5, 36])
+def test_copies_that_are_far_apart_share_no_reader_of_an_input(together):
+    shape = kernel("conv2d-fu", "tiny")
+    w, x = sparse(36, 4, -8, 7, 0.5, 1), sparse(10, 256, -8, 7, 0, 2)
+    graph = search(w, [(-8, 7)] * 36, rounds=50)
+    whole = replicated(graph, 256, shape.copies, together)
+    assert sum(not row.passing for row in whole.rows) == 36 * len(graph.rows)
+    assert (whole.values(x) == shape.golden(x, w)).all()
+    groups = [set() for _ in range(0, 36, together)]
+    read = {k: {k} for k in range(256)}  # per value, the inputs or the rows that pass them on
+    adders = 0
+    for value, row in enumerate(whole.rows, 256):
+        if row.passing:
+            read[value] = {value}
+            continue
+        read[value] = set().union(*(read[o.value] for o in row.operands))
+        groups[adders // len(graph.rows) // together] |= read[value]
+        adders += 1
+    assert sum(map(len, groups)) == len(set().union(*groups))
+
+
 @pytest.mark.parametrize("name", KERNELS, ids="/".join)
 def test_every_window_is_whole(name):
     shape = kernel(*name)
