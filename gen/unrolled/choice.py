@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from gen.operation import Geometry, Operation
 from gen.placement import Placement, groups_of
 from gen.target import Target
 
+from .balanced import balanced
 from .intervals import intervals
 from .product import Product, pipelined
 from .search import search
@@ -77,8 +78,13 @@ class _Candidate:
         """A bound, more or less, on the look-up tables."""
         return int(LUTS_PER_DIGIT * max(0, _digits(self.matrix) - self.matrix.shape[1]))
 
-    def made(self, rounds: int = 0) -> Product:
-        return pipelined(search(self.matrix, self.inputs, rounds=rounds))
+    @cached_property
+    def luts(self) -> int:
+        """Look-up tables of the product, searched but little."""
+        return balanced(search(self.matrix, self.inputs)).area
+
+    def made(self) -> Product:
+        return pipelined(search(self.matrix, self.inputs, rounds=ROUNDS))
 
 
 def _digits(matrix: np.ndarray) -> int:
@@ -172,7 +178,7 @@ def choose(
     result = []
     for one in chosen.values():
         progress(f"unrolling {one.task}")
-        result.append(Unrolled(one.task, one.geometry, one.made(ROUNDS)))
+        result.append(Unrolled(one.task, one.geometry, one.made()))
     return tuple(result)
 
 
@@ -184,7 +190,7 @@ def _worthwhile(
     for one in candidates.values():
         if one.beside + one.least() <= min(luts, one.worth):
             progress(f"weighing {one.task} unrolled")
-            area = one.beside + one.made().luts
+            area = one.beside + one.luts
             if area <= one.worth:
                 sizes[one.task] = area
     left, kept = luts, set[str]()
@@ -215,7 +221,7 @@ def _check_budget(
     for one in chosen.values():
         progress(f"weighing {one.task} unrolled")
         least = one.least()
-        sizes[one.task] = least if least > luts else one.made().luts
+        sizes[one.task] = least if least > luts else one.luts
     total = sum(sizes.values())
     if total <= luts:
         return
@@ -248,7 +254,7 @@ def _ways(tasks: Sequence[_Candidate], luts: int) -> list[str]:
             return False
         left = luts
         for one in others:
-            left -= one.made().luts
+            left -= one.luts
             if left < 0:
                 return False
         return True
