@@ -1,5 +1,5 @@
-// The first pass: from canonical signed digits, share the pair of terms that pays most until none
-// pays (Hartley 1996, with the prices of rows).
+// The first pass: from canonical signed digits of outputs and of their differences, share the pair of
+// terms that pays most until none pays (Hartley 1996, with the prices of rows).
 
 #pragma once
 
@@ -10,24 +10,72 @@ namespace {
 struct Greedy : Sharing {
   using Sharing::Sharing;
 
+  static constexpr int LEVELS = 2;        // of outputs that are written by others
+  static constexpr double SHARE = 0.625;  // of an output's digits that a difference may have
+
   std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
   double clock() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
+  Terms written(const std::vector<i64>& column) const {  // in canonical signed digits
+    Terms terms;
+    for (int i = 0; i < inputs; i++) {
+      i64 c = column[i];
+      for (int s = 0; c; s++, c >>= 1)
+        if (c & 1) {
+          int g = (c & 3) == 3 ? -1 : 1;
+          if (s < limit) terms.push_back({i, s, g});
+          c -= g;
+        }
+    }
+    return terms;
+  }
+
+  // Outputs by their digits, or by what they differ in from another where that is much less: a tree,
+  // which the output with the fewest digits left joins next (Prim 1957).
   void digits(const std::int32_t* matrix) {
-    for (int j = 0; j < outputs; j++) {
+    struct Output {
+      std::vector<i64> column;
       Terms terms;
-      for (int i = 0; i < inputs; i++) {
-        i64 c = matrix[i * outputs + j];
-        for (int s = 0; c; s++, c >>= 1)
-          if (c & 1) {
-            int g = (c & 3) == 3 ? -1 : 1;
-            if (s < limit) terms.push_back({i, s, g});
-            c -= g;
+      size_t whole = 0;
+      int parent = -1, level = 0, node = -1;
+      bool done = false, read = false;
+    };
+    std::vector<Output> all(outputs);
+    for (int j = 0; j < outputs; j++) {
+      for (int i = 0; i < inputs; i++) all[j].column.push_back(matrix[i * outputs + j]);
+      all[j].terms = written(all[j].column), all[j].whole = all[j].terms.size();
+    }
+    std::vector<int> order;
+    std::vector<i64> rest(inputs);
+    for (int n = 0; n < outputs; n++) {
+      int next = -1;
+      for (int j = 0; j < outputs; j++)
+        if (!all[j].done && (next < 0 || all[j].terms.size() < all[next].terms.size())) next = j;
+      all[next].done = true;
+      order.push_back(next);
+      if (all[next].level == LEVELS) continue;
+      for (Output& one : all)
+        for (int sign : {1, -1}) {
+          if (one.done) continue;
+          for (int i = 0; i < inputs; i++) {
+            rest[i] = one.column[i] - sign * all[next].column[i];
+            if (limit < 64) rest[i] &= (i64(1) << limit) - 1;
           }
-      }
-      assign(inputs + j, terms);
+          Terms terms = written(rest);
+          terms.push_back({next, 0, sign});
+          if (terms.size() >= one.terms.size() || double(terms.size()) >= SHARE * double(one.whole)) continue;
+          one.terms = terms, one.parent = next, one.level = all[next].level + 1;
+        }
+    }
+    for (const Output& one : all)
+      if (one.parent >= 0) all[one.parent].read = true;
+    for (int j : order) {
+      Output& one = all[j];
+      if (one.parent >= 0) one.terms.back().node = all[one.parent].node;
+      if (one.read) one.node = create(one.terms), one.terms = {{one.node, 0, 1}};
+      assign(inputs + j, one.terms);
     }
     commit();
   }

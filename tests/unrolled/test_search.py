@@ -124,6 +124,12 @@ def test_smaller_than_the_others_in_less_time_than_they_take(sparsity):
     assert search(matrix, inputs, rounds=1000).area < 0.95 * best
 
 
+def test_dense_signs_are_written_by_their_differences():
+    signs = np.random.default_rng(1).choice([-1, 1], (32, 32))
+    inputs = [(0, 1)] * 32
+    assert search(signs, inputs, rounds=0).area < 0.95 * da4ml(signs, inputs).area
+
+
 def test_rows_that_nothing_needs_go():
     rows = (Row((Operand(0), Operand(1))), Row((Operand(0), Operand(1, 1))))
     graph = live(AdderGraph((BYTE, BYTE), rows, (Operand(3, 1),)))
