@@ -98,7 +98,7 @@ def unrolled(graph: AdderGraph, shape: Kernel, seconds: float, *, pipelined: boo
     """A graph for every copy; with registers behind each row and at the boundaries if wanted."""
     if pipelined:
         graph = balanced(graph)
-    together = max(1, _REACH // max(1, graph.area)) if pipelined else None
+    together = _together(graph, shape) if pipelined else None
     whole = replicated(graph, len(shape.delays) * shape.inputs, shape.copies, together)
     chosen = stages(whole, _TARGET, _DELAY) if pipelined else None
 
@@ -106,6 +106,12 @@ def unrolled(graph: AdderGraph, shape: Kernel, seconds: float, *, pipelined: boo
         return _windowed(ConstantProduct(whole, stages=chosen, registered=pipelined), shape)
 
     return Circuit(build, shape, whole, seconds)
+
+
+def _together(graph: AdderGraph, shape: Kernel) -> int:
+    """Copies that read an input as one: a part of a line, as many as an input reaches."""
+    parts = (k for k in range(1, shape.line + 1) if shape.line % k == 0)
+    return max((k for k in parts if k * graph.area <= _REACH), default=1)
 
 
 def plain(shape: Kernel, matrix: np.ndarray, kind: Numbers) -> Circuit:

@@ -35,6 +35,8 @@ class Kernel:
     copies
         For every copy, the elements of the window that it reads, in the matrix's order. Element
         ``e`` of the vector ``delays[d]`` cycles ago has the number ``d * inputs + e``.
+    line
+        As many copies one behind the other are neighbours, each of the next.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Kernel:
     delays: tuple[int, ...]
     matrix: tuple[int, int]
     copies: tuple[tuple[int, ...], ...]
+    line: int
 
     def golden(self, x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """Outputs (cycles, copies * outputs) for inputs (cycles, inputs), which follow zeros."""
@@ -56,7 +59,7 @@ class Kernel:
 def _product(name: str, size: int, rows: int) -> Kernel:
     """``rows`` rows at a time of a matrix times a constant matrix (size, size)."""
     copies = tuple(tuple(range(r * size, (r + 1) * size)) for r in range(rows))
-    return Kernel(name, "", rows * size, (0,), (size, size), copies)
+    return Kernel(name, "", rows * size, (0,), (size, size), copies, 1)
 
 
 def _conv1d(name: str, width: int, channels: tuple[int, int], *, whole: bool) -> Kernel:
@@ -64,9 +67,9 @@ def _conv1d(name: str, width: int, channels: tuple[int, int], *, whole: bool) ->
     matrix = (TAPS * given, made)
     if whole:
         copies = [range(p * given, (p + TAPS) * given) for p in range(width - TAPS + 1)]
-        return Kernel(name, "", width * given, (0,), matrix, tuple(map(tuple, copies)))
+        return Kernel(name, "", width * given, (0,), matrix, tuple(map(tuple, copies)), len(copies))
     order = tuple(range(TAPS * given))
-    return Kernel(name, "", given, tuple(range(TAPS - 1, -1, -1)), matrix, (order,))
+    return Kernel(name, "", given, tuple(range(TAPS - 1, -1, -1)), matrix, (order,), 1)
 
 
 def _conv2d(name: str, width: int, channels: tuple[int, int], form: str) -> Kernel:
@@ -76,7 +79,7 @@ def _conv2d(name: str, width: int, channels: tuple[int, int], form: str) -> Kern
     columns = range(width - TAPS + 1)
     if form == "pixel":
         delays = [dy * width + dx for dy in range(TAPS) for dx in range(TAPS)]
-        return Kernel(name, "", given, tuple(delays[::-1]), matrix, (tuple(range(matrix[0])),))
+        return Kernel(name, "", given, tuple(delays[::-1]), matrix, (tuple(range(matrix[0])),), 1)
 
     def window(y: int, x: int) -> tuple[int, ...]:
         parts = [
@@ -87,9 +90,9 @@ def _conv2d(name: str, width: int, channels: tuple[int, int], form: str) -> Kern
 
     if form == "row":
         copies = tuple(window(0, x) for x in columns)
-        return Kernel(name, "", line, tuple(range(TAPS - 1, -1, -1)), matrix, copies)
+        return Kernel(name, "", line, tuple(range(TAPS - 1, -1, -1)), matrix, copies, len(columns))
     copies = tuple(window(y, x) for y in columns for x in columns)
-    return Kernel(name, "", width * line, (0,), matrix, copies)
+    return Kernel(name, "", width * line, (0,), matrix, copies, len(columns))
 
 
 _ALL = {
