@@ -10,8 +10,7 @@ namespace {
 struct Greedy : Sharing {
   using Sharing::Sharing;
 
-  static constexpr int LEVELS = 2;        // of outputs that are written by others
-  static constexpr double SHARE = 0.625;  // of an output's digits that a difference may have
+  static constexpr double SHARE = 0.625;  // of an output's digits that its difference from another may have
 
   std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
   double clock() const {
@@ -32,14 +31,14 @@ struct Greedy : Sharing {
     return terms;
   }
 
-  // Outputs by their digits, or by what they differ in from another where that is much less: a tree,
-  // which the output with the fewest digits left joins next (Prim 1957).
+  // Outputs by their digits, or where these are much fewer by those of what they differ in from one
+  // that is written by its own. Those with the fewest digits left come first.
   void digits(const std::int32_t* matrix) {
     struct Output {
       std::vector<i64> column;
       Terms terms;
       size_t whole = 0;
-      int parent = -1, level = 0, node = -1;
+      int parent = -1, node = -1;
       bool done = false, read = false;
     };
     std::vector<Output> all(outputs);
@@ -55,7 +54,7 @@ struct Greedy : Sharing {
         if (!all[j].done && (next < 0 || all[j].terms.size() < all[next].terms.size())) next = j;
       all[next].done = true;
       order.push_back(next);
-      if (all[next].level == LEVELS) continue;
+      if (all[next].parent >= 0) continue;
       for (Output& one : all)
         for (int sign : {1, -1}) {
           if (one.done) continue;
@@ -66,7 +65,7 @@ struct Greedy : Sharing {
           Terms terms = written(rest);
           terms.push_back({next, 0, sign});
           if (terms.size() >= one.terms.size() || double(terms.size()) >= SHARE * double(one.whole)) continue;
-          one.terms = terms, one.parent = next, one.level = all[next].level + 1;
+          one.terms = terms, one.parent = next;
         }
     }
     for (const Output& one : all)
