@@ -45,7 +45,7 @@ class Kernel:
     delays: tuple[int, ...]
     matrix: tuple[int, int]
     copies: tuple[tuple[int, ...], ...]
-    line: int
+    line: int = 1
 
     def golden(self, x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """Outputs (cycles, copies * outputs) for inputs (cycles, inputs), which follow zeros."""
@@ -59,7 +59,7 @@ class Kernel:
 def _product(name: str, size: int, rows: int) -> Kernel:
     """``rows`` rows at a time of a matrix times a constant matrix (size, size)."""
     copies = tuple(tuple(range(r * size, (r + 1) * size)) for r in range(rows))
-    return Kernel(name, "", rows * size, (0,), (size, size), copies, 1)
+    return Kernel(name, "", rows * size, (0,), (size, size), copies)
 
 
 def _conv1d(name: str, width: int, channels: tuple[int, int], *, whole: bool) -> Kernel:
@@ -69,7 +69,7 @@ def _conv1d(name: str, width: int, channels: tuple[int, int], *, whole: bool) ->
         copies = [range(p * given, (p + TAPS) * given) for p in range(width - TAPS + 1)]
         return Kernel(name, "", width * given, (0,), matrix, tuple(map(tuple, copies)), len(copies))
     order = tuple(range(TAPS * given))
-    return Kernel(name, "", given, tuple(range(TAPS - 1, -1, -1)), matrix, (order,), 1)
+    return Kernel(name, "", given, tuple(range(TAPS - 1, -1, -1)), matrix, (order,))
 
 
 def _conv2d(name: str, width: int, channels: tuple[int, int], form: str) -> Kernel:
@@ -79,7 +79,7 @@ def _conv2d(name: str, width: int, channels: tuple[int, int], form: str) -> Kern
     columns = range(width - TAPS + 1)
     if form == "pixel":
         delays = [dy * width + dx for dy in range(TAPS) for dx in range(TAPS)]
-        return Kernel(name, "", given, tuple(delays[::-1]), matrix, (tuple(range(matrix[0])),), 1)
+        return Kernel(name, "", given, tuple(delays[::-1]), matrix, (tuple(range(matrix[0])),))
 
     def window(y: int, x: int) -> tuple[int, ...]:
         parts = [
