@@ -95,7 +95,9 @@ struct Greedy : Sharing {
 
   void greedy(double until) {
     std::unordered_map<u64, int> counts;
-    counts.reserve(1 << 20);
+    size_t pairs = 0;
+    for (int d = inputs; d < int(definitions.size()); d++) pairs += definitions[d].terms.size() * definitions[d].terms.size() / 2;
+    counts.reserve(std::min<size_t>(pairs, 1 << 20));
     std::priority_queue<Candidate> heap;
     auto value = [&](u64 k, int n) {
       if (n < 2) return -1.0;

@@ -80,15 +80,12 @@ struct Search : Greedy {
     std::vector<Terms> patterns;
     double begin = clock();
     i64 first = rounds;
-    double heat = hot;
     if (most_rounds == 0) return;
     for (;; rounds++) {
-      if ((rounds & 15) == 0) {
-        double passed = most_rounds > 0 ? double(rounds - first) / double(most_rounds)
-                                        : (clock() - begin) / std::max(1e-9, until - begin);
-        if (passed >= 1) break;
-        heat = hot * std::pow(cold / hot, passed);
-      }
+      double passed = most_rounds > 0 ? double(rounds - first) / double(most_rounds)
+                                      : (clock() - begin) / std::max(1e-9, until - begin);
+      if (passed >= 1) break;
+      double heat = hot * std::pow(cold / hot, passed);
       i64 before = total;
       touched.clear();
       int ruin = 1 + random.below(3);
