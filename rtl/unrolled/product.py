@@ -17,7 +17,8 @@ __all__ = ["PASSED", "ROW", "ConstantProduct", "passed_source", "row_source"]
 ROW = "intarsia_row"
 """The Verilog module of a row, which every emitted product needs beside it."""
 PASSED = "intarsia_passed"
-"""The Verilog module of a row that only passes its operand on."""
+"""The Verilog module of a row that only passes its operand on, as those of
+:func:`gen.unrolled.kernels.replicated`; searches make none."""
 
 
 def row_source() -> str:
