@@ -21,7 +21,17 @@ from rtl.unrolled.graph import AdderGraph
 
 from . import unrolled_circuits as circuits
 from .unrolled_circuits import Circuit
-from .unrolled_flows import FLOWS, MODEL, ROUTED, Figures, hosting, measure, operands_of, vtr_files
+from .unrolled_flows import (
+    FLOWS,
+    MODEL,
+    ROOM,
+    ROUTED,
+    Figures,
+    hosting,
+    measure,
+    operands_of,
+    vtr_files,
+)
 
 __all__ = [
     "GENERATORS",
@@ -64,7 +74,8 @@ class Row:
 
     ``latency`` is in cycles, 0 without registers; ``adders`` counts rows; ``mismatches`` counts
     outputs in Verilator that differ from NumPy's. ``fmax_mhz`` is None where the flow has none, and
-    ``mismatches`` where it is the model, which simulates nothing.
+    ``mismatches`` where it is the model, which simulates nothing. Where a kernel is too large for
+    one chip, ``chips`` have equal parts of it, each the same circuit; what is counted is all of it.
     """
 
     generator: str
@@ -75,6 +86,7 @@ class Row:
     sparsity: float
     seed: int
     flow: str
+    chips: int
     luts: int
     ffs: int
     carries: int
@@ -150,17 +162,20 @@ def _rows(case: Case, generators: Sequence[str], seconds: float | None) -> list[
     if not {*wanted} <= {"array", "plain"}:
         graphs = _graphs(case, matrix, kind, wanted, seconds)
         made |= {
-            name: circuits.unrolled(graph, shape, spent, pipelined=case.flow == ROUTED)
-            for name, (graph, spent) in graphs.items()
+            name: circuits.pipelined(found, shape, spent, ROOM)
+            if case.flow == ROUTED
+            else circuits.unrolled(found, shape, spent)
+            for name, (found, spent) in graphs.items()
         }
     return [_row(case, name, made[name], matrix) for name in wanted]
 
 
 def _graphs(
     case: Case, matrix: np.ndarray, kind: Numbers, wanted: Sequence[str], seconds: float | None
-) -> dict[str, tuple[AdderGraph, float]]:
-    """By generator, its graph and how long it took. Ours takes ``seconds``, or as many as the
-    better of the others, which then run in any case."""
+) -> dict[str, tuple[tuple[AdderGraph, ...], float]]:
+    """By generator, its graph and how long it took; where it is routed, graphs of parts of the
+    outputs as :func:`_divided`. Ours takes ``seconds``, or as many as the better of the others,
+    which then run in any case."""
     inputs = [kind.interval] * len(matrix)
     options = {
         "operands": operands_of(case.flow),
@@ -168,19 +183,39 @@ def _graphs(
         "hosting": hosting(case.flow),
     }
     library("search.cpp")
-    made: dict[str, tuple[AdderGraph, float]] = {}
+
+    def timed(generate: Callable[[np.ndarray], AdderGraph]) -> tuple[tuple[AdderGraph, ...], float]:
+        start = time.perf_counter()
+        found = _divided(generate, matrix) if case.flow == ROUTED else (generate(matrix),)
+        return found, time.perf_counter() - start
+
+    made: dict[str, tuple[tuple[AdderGraph, ...], float]] = {}
     for name, generate in _OTHERS.items():
         if seconds is None or name in wanted:
-            start = time.perf_counter()
-            made[name] = generate(matrix, inputs, **options), time.perf_counter() - start
-    best = seconds or min(made.values(), key=lambda one: one[0].area)[1]
+            made[name] = timed(partial(generate, inputs=inputs, **options))
+    if seconds is None:
+        best, spent = min(made.values(), key=lambda one: sum(graph.area for graph in one[0]))
+        seconds = spent / min(2, len(best))  # parts are made after the whole
+
+    def ours(part: np.ndarray, budget: float) -> AdderGraph:
+        share = budget * part.shape[1] / matrix.shape[1]
+        return search(part, inputs, **options, seconds=share, seed=case.seed)
+
     for name, share in (("ours", 1), ("ours-10x", 10)):
         if name in wanted:
-            start = time.perf_counter()
-            budget = _SHARE * best * share
-            graph = search(matrix, inputs, **options, seconds=budget, seed=case.seed)
-            made[name] = graph, time.perf_counter() - start
+            made[name] = timed(partial(ours, budget=_SHARE * seconds * share))
     return {name: made[name] for name in made if name in wanted}
+
+
+def _divided(
+    generate: Callable[[np.ndarray], AdderGraph], matrix: np.ndarray
+) -> tuple[AdderGraph, ...]:
+    """A graph of all outputs; where that is larger than what an input reaches, some of parts."""
+    graph = generate(matrix)
+    parts = min(matrix.shape[1], -(-graph.area // circuits.REACH))
+    if parts < 2:
+        return (graph,)
+    return tuple(generate(part) for part in np.array_split(matrix, parts, axis=1))
 
 
 def _row(case: Case, name: str, made: Circuit, matrix: np.ndarray) -> Row:
@@ -200,12 +235,13 @@ def _row(case: Case, name: str, made: Circuit, matrix: np.ndarray) -> Row:
         case.sparsity,
         case.seed,
         case.flow,
-        figures.luts,
-        figures.ffs,
-        figures.carries,
+        made.chips,
+        figures.luts * made.chips,
+        figures.ffs * made.chips,
+        figures.carries * made.chips,
         figures.fmax_mhz,
         latency,
-        sum(not row.passing for row in graph.rows) if graph is not None else None,
+        made.chips * sum(not row.passing for row in graph.rows) if graph is not None else None,
         max(graph.depths) if graph is not None else None,
         mismatches,
         round(made.seconds, 3),
@@ -338,5 +374,5 @@ def write_vtr(chosen: Sequence[Case], folder: Path) -> None:
             made = circuits.array(shape, matrix, kind)
         else:
             graph = search(matrix, inputs, operands=2, modulus_bits=kind.modulus_bits, rounds=1000)
-            made = circuits.unrolled(graph, shape, 0.0, pipelined=False)
+            made = circuits.unrolled([graph], shape, 0.0)
         vtr_files(made.sources, folder, name)

@@ -97,11 +97,11 @@ def unrolled(
             tell("writing BLIF")
             write_vtr(wanted, Path(vtr))
     rows.sort(key=lambda row: (*_key(row), GENERATORS.index(row.generator)))
-    names = ("LUTs", "FFs", "carries", "MHz", "latency", "adders", "mismatches", "seconds")
+    names = ("chips", "LUTs", "FFs", "carries", "MHz", "latency", "adders", "mismatches", "seconds")
     table = [
         (
             *(str(part) for part in _key(one)),
-            *(one.generator, one.luts, one.ffs, one.carries, one.fmax_mhz, one.latency),
+            *(one.generator, one.chips, one.luts, one.ffs, one.carries, one.fmax_mhz, one.latency),
             *(one.adders, one.mismatches, one.seconds_generate),
         )
         for one in rows

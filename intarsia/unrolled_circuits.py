@@ -1,6 +1,6 @@
 """The circuits of the benchmark of unrolled layers, and what they give in Verilator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gen.emit import component_verilog
+from gen.errors import UserError
 from gen.unrolled.balanced import balanced
 from gen.unrolled.kernels import Kernel, Numbers, replicated
 from gen.unrolled.stages import Delay, stages
@@ -22,12 +23,12 @@ from rtl.unrolled.systolic import WeightStationary
 from rtl.unrolled.window import Windowed
 from sim.vectors import run_vectors
 
-__all__ = ["Circuit", "array", "plain", "unrolled"]
+__all__ = ["REACH", "Circuit", "array", "pipelined", "plain", "unrolled"]
 
 VECTORS = 200
 _DELAY, _TARGET = Delay(row=1.0, bit=0.0), 1.0
 """A row a stage, for the highest clock."""
-_REACH = 4500
+REACH = 4500
 """Tables among which an input goes in one cycle."""
 
 
@@ -37,7 +38,8 @@ class Circuit:
 
     ``build`` makes the component. ``loads`` are vectors that come first, to be followed by those
     that count. ``graph`` is None where there is none, ``seconds`` what it took. ``kept`` are
-    modules that are mapped on their own, once each.
+    modules that are mapped on their own, once each. ``reads`` has the inputs of each chip, if they
+    are several: the circuit is then what each of them has of ``shape``.
     """
 
     build: Callable[[], Any]
@@ -46,6 +48,12 @@ class Circuit:
     seconds: float = 0.0
     loads: np.ndarray | None = None
     kept: tuple[str, ...] = ()
+    reads: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def chips(self) -> int:
+        """How many have the circuit, each for a part of what there is to do."""
+        return max(1, len(self.reads))
 
     @cached_property
     def block(self) -> Any:
@@ -78,7 +86,10 @@ class Circuit:
         x[history], x[history + 1] = low, high
         given, out = self.block.i.shape(), self.block.o.shape()
         loads = np.zeros((0, given.length), np.int64) if self.loads is None else self.loads
-        padded = np.pad(x, ((0, 0), (0, given.length - shape.inputs)))
+        # All chips have the same circuit: one is simulated, with the vectors of each in turn.
+        reads = self.reads or (range(shape.inputs),)
+        taken = np.concatenate([x[:, list(own)] for own in reads])
+        padded = np.pad(taken, ((0, 0), (0, given.length - taken.shape[1])))
         y = run_vectors(
             self.sources,
             np.concatenate([loads, padded]),
@@ -91,27 +102,61 @@ class Circuit:
         golden = shape.golden(x, matrix)
         if kind.modulus_bits is not None:
             golden %= 1 << kind.modulus_bits
-        return int((y[len(loads) + history :] != golden[history:]).sum())
+        made = np.hstack(np.split(y[len(loads) :], self.chips))
+        return int((made[history:] != golden[history:]).sum())
 
 
-def unrolled(graph: AdderGraph, shape: Kernel, seconds: float, *, pipelined: bool) -> Circuit:
-    """A graph for every copy; with registers behind each row and at the boundaries if wanted."""
-    if pipelined:
-        graph = balanced(graph)
-    together = _together(graph, shape) if pipelined else None
-    whole = replicated(graph, len(shape.delays) * shape.inputs, shape.copies, together)
-    chosen = stages(whole, _TARGET, _DELAY) if pipelined else None
+def unrolled(graphs: Sequence[AdderGraph], shape: Kernel, seconds: float) -> Circuit:
+    """Graphs for every copy, each for some of its outputs, without registers."""
+    whole = replicated(graphs, len(shape.delays) * shape.inputs, shape.copies)
+    return Circuit(lambda: _windowed(ConstantProduct(whole), shape), shape, whole, seconds)
+
+
+def pipelined(graphs: Sequence[AdderGraph], shape: Kernel, seconds: float, room: int) -> Circuit:
+    """The same with registers behind each row and at the boundaries.
+
+    The circuit is all of ``shape``, or the greatest of its parts that does with ``room``
+    flip-flops.
+
+    Raises
+    ------
+    UserError
+        If there is no such part.
+    """
+    part, reads, whole, chosen = _fitting([balanced(graph) for graph in graphs], shape, room)
 
     def build() -> Any:
-        return _windowed(ConstantProduct(whole, stages=chosen, registered=pipelined), shape)
+        return _windowed(ConstantProduct(whole, stages=chosen, registered=True), part)
 
-    return Circuit(build, shape, whole, seconds)
+    return Circuit(build, shape, whole, seconds, reads=reads if part != shape else ())
 
 
-def _together(graph: AdderGraph, shape: Kernel) -> int:
-    """Copies that read an input as one: a part of a line, as many as an input reaches."""
+def _fitting(
+    graphs: Sequence[AdderGraph], shape: Kernel, room: int
+) -> tuple[Kernel, tuple[tuple[int, ...], ...], AdderGraph, tuple[int, ...]]:
+    """The greatest part of a kernel that does with ``room`` flip-flops, the inputs of each such
+    part, and its graph and stages."""
+    for chips in range(1, len(shape.copies) + 1):
+        try:
+            part, reads = shape.parts(chips)
+        except ValueError:
+            continue
+        window = len(part.delays) * part.inputs
+        whole = replicated(graphs, window, part.copies, _together(graphs, part))
+        chosen = stages(whole, _TARGET, _DELAY)
+        if ConstantProduct.registers_of(whole, chosen, True) <= room:
+            return part, reads, whole, chosen
+    raise UserError(
+        f"kernel {shape.name}/{shape.size} has no part that does with {room:,} flip-flops"
+    )
+
+
+def _together(graphs: Sequence[AdderGraph], shape: Kernel) -> int:
+    """Graphs that read an input as one: those of a part of a line, as many as an input reaches."""
+    if len(graphs) > 1:
+        return 1
     parts = (k for k in range(1, shape.line + 1) if shape.line % k == 0)
-    return max((k for k in parts if k * graph.area <= _REACH), default=1)
+    return max((k for k in parts if k * graphs[0].area <= REACH), default=1)
 
 
 def plain(shape: Kernel, matrix: np.ndarray, kind: Numbers) -> Circuit:

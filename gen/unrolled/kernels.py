@@ -7,6 +7,7 @@ cycle. Each of its copies multiplies some elements of the window with the same c
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 
 import numpy as np
 
@@ -54,6 +55,39 @@ class Kernel:
         start = len(before)
         window = np.hstack([stream[start - d : len(stream) - d] for d in self.delays])
         return np.hstack([window[:, list(copy)] @ matrix for copy in self.copies])
+
+    def parts(self, count: int) -> tuple["Kernel", tuple[tuple[int, ...], ...]]:
+        """A kernel that, standing ``count`` times, does the work of this one.
+
+        Returns
+        -------
+        part
+            With copies that are one behind the other here.
+        reads
+            For each time that it stands, which inputs are its own, in order.
+
+        Raises
+        ------
+        ValueError
+            If copies cannot be divided evenly and alike, or the kernel reads earlier vectors.
+        """
+        if count == 1:
+            return self, (tuple(range(self.inputs)),)
+        size, left = divmod(len(self.copies), count)
+        if left or self.delays != (0,):
+            raise ValueError(f"{self.name}/{self.size} has no {count} parts that are alike")
+        groups = [self.copies[k : k + size] for k in range(0, len(self.copies), size)]
+        reads = [tuple(sorted({e for copy in group for e in copy})) for group in groups]
+        places = [{e: k for k, e in enumerate(own)} for own in reads]
+        copies = {
+            tuple(tuple(place[e] for e in copy) for copy in group)
+            for place, group in zip(places, groups, strict=True)
+        }
+        if len(copies) > 1:
+            raise ValueError(f"{self.name}/{self.size} has no {count} parts that are alike")
+        line = gcd(self.line, size)
+        part = replace(self, inputs=len(reads[0]), copies=copies.pop(), line=line)
+        return part, tuple(reads)
 
 
 def _product(name: str, size: int, rows: int) -> Kernel:
@@ -208,33 +242,37 @@ def weights(shape: tuple[int, int], kind: Numbers, sparsity: float, seed: int) -
 
 
 def replicated(
-    graph: AdderGraph, window: int, copies: Sequence[Sequence[int]], together: int | None = None
+    graphs: Sequence[AdderGraph],
+    window: int,
+    copies: Sequence[Sequence[int]],
+    together: int | None = None,
 ) -> AdderGraph:
-    """A graph for every copy, which read ``window`` inputs, all alike.
+    """Every graph for every copy, which read ``window`` inputs, all alike.
 
     Parameters
     ----------
-    graph
-        Of one copy.
+    graphs
+        Of one copy, each for some of its outputs, in order.
     window
         Number of inputs of the result.
     copies
         For each copy, which of those it reads.
     together
-        As many copies in a row read an input as one. Where others read it too, they have rows that
+        As many graphs in a row read an input as one. Where others read it too, they have rows that
         only pass it on, so that registers behind these may lie near their readers.
     """
     rows: list[Row] = []
     outputs: list[Operand | None] = []
-    size = together or len(copies)
-    groups = [copies[k : k + size] for k in range(0, len(copies), size)]
-    readers = Counter(e for group in groups for e in {e for copy in group for e in copy})
+    placed = [(graph, copy) for copy in copies for graph in graphs]
+    size = together or len(placed)
+    groups = [placed[k : k + size] for k in range(0, len(placed), size)]
+    readers = Counter(e for group in groups for e in {e for _, copy in group for e in copy})
     for group in groups:
         passed: dict[int, int] = {}
-        for e in sorted({e for copy in group for e in copy if readers[e] > 1}):
+        for e in sorted({e for _, copy in group for e in copy if readers[e] > 1}):
             passed[e] = window + len(rows)
             rows.append(Row((Operand(e),)))
-        for copy in group:
+        for graph, copy in group:
             own = range(window + len(rows), window + len(rows) + len(graph.rows))
             place = [*(passed.get(e, e) for e in copy), *own]
 
@@ -246,5 +284,5 @@ def replicated(
                 for row in graph.rows
             ]
             outputs += [moved(o) if o is not None else None for o in graph.outputs]
-    inputs = (graph.inputs[0],) * window
-    return AdderGraph(inputs, tuple(rows), tuple(outputs), graph.modulus_bits)
+    inputs = (graphs[0].inputs[0],) * window
+    return AdderGraph(inputs, tuple(rows), tuple(outputs), graphs[0].modulus_bits)

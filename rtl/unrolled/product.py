@@ -130,6 +130,36 @@ class ConstantProduct(wiring.Component):
         """Cycles of a product that is yet to be made."""
         return _last_stage(graph, stages) + 2 * registered
 
+    @staticmethod
+    def registers_of(graph: AdderGraph, stages: Sequence[int], registered: bool) -> int:
+        """Bits of all registers of a product that is yet to be made, those of like rows each."""
+        n = len(graph.inputs)
+        begins = [-1 if registered else 0] * n + list(stages)
+        # Of every value its bits; those below a row's cells are its lowest operand's.
+        bits: list[list[tuple[int, int]]] = []
+        ends: dict[tuple[int, int], int] = {}
+
+        def read(o: Operand, stage: int) -> None:
+            ends.update((bit, max(stage, ends[bit])) for bit in bits[o.value])
+
+        for value, shape in enumerate(graph.shapes):
+            below: list[tuple[int, int]] = []
+            if value >= n:
+                row = graph.rows[value - n]
+                for o in row.terms:
+                    read(o, begins[value])
+                if not row.passing:
+                    lowest = min(row.operands, key=lambda o: o.shift)
+                    below = bits[lowest.value][: max(0, graph.base(value - n) - lowest.shift)]
+            own = [(value, k) for k in range(len(below), shape.width)]
+            bits.append(below + own)
+            ends |= dict.fromkeys(own, begins[value])
+        last = _last_stage(graph, stages) + registered
+        for o in graph.outputs:
+            if o is not None:
+                read(o, last)
+        return sum(end - begins[value] for (value, _), end in ends.items())
+
     def elaborate(self, platform):
         m = Module()
         graph, n = self._graph, len(self._graph.inputs)

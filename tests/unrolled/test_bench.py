@@ -1,10 +1,12 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from intarsia.bench_unrolled import Case, Row, bench, cases, ratios
+from gen.unrolled.kernels import kernel, numbers, weights
+from intarsia.bench_unrolled import Case, Row, _graphs, bench, cases, ratios
 from intarsia.cli import main
 from intarsia.unrolled_flows import FLOWS
 from intarsia.unrolled_plots import plot
@@ -48,7 +50,7 @@ def test_rows_and_ratios_on_the_command_line(tmp_path):
 
 def test_plots_by_sparsity_width_and_inputs_of_tables(tmp_path):
     shown = [
-        Row("ours", "vector", "16", "kratos", width, zeros, 1, flow, luts, *_REST)
+        Row("ours", "vector", "16", "kratos", width, zeros, 1, flow, 1, luts, *_REST)
         for width, zeros, flow, luts in (
             ("2", 0.5, "lut3", 120),
             ("2", 0.5, "lut6", 60),
@@ -76,6 +78,19 @@ def test_ratios_are_to_the_better_of_the_others():
     luts = {row.generator: row.luts for row in made}
     expected = luts["ours"] / min(luts["da4ml"], luts["alkaid"])
     assert ratios(made)[0][1:] == ("ours", expected)
+
+
+@pytest.mark.parametrize(("reach", "parts"), [(10**6, 1), (1, 16)])
+def test_what_an_input_does_not_reach_in_a_cycle_is_made_in_parts(monkeypatch, reach, parts):
+    monkeypatch.setattr("intarsia.unrolled_circuits.REACH", reach)
+    case = Case("vector", "16", "kratos", "4", 0.5, "ecp5-fmax", 1)
+    shape, kind = kernel("vector", "16"), numbers("kratos", "4")
+    matrix = weights(shape.matrix, kind, 0.5, 1)
+    ((graphs, _),) = _graphs(case, matrix, kind, ["ours"], 0.1).values()
+    x = np.random.default_rng(1).integers(0, 16, (10, 16))
+    made = np.hstack([graph.values(x) for graph in graphs])
+    assert len(graphs) == parts
+    assert (made == x @ matrix % 16).all()
 
 
 def test_all_combinations():

@@ -56,11 +56,36 @@ def test_products():
     assert (kernel("vector", "16").golden(a, w) == a @ w).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "counts"),
+    [
+        ("product-fu", "tiny", (1, 2, 4, 8, 16)),
+        ("conv1d-fu", "mini", (1, 2, 3, 5, 6, 10, 15, 30)),
+        ("conv2d-fu", "tiny", (1, 2, 3, 6, 12, 18, 36)),
+        ("conv2d-rp", "S", (1,)),  # the window holds earlier vectors
+    ],
+)
+def test_parts_do_the_work_of_the_whole(name, size, counts):
+    shape = kernel(name, size)
+    w, x = sparse(*shape.matrix, -8, 7, 0, 1), sparse(5, shape.inputs, -8, 7, 0, 2)
+    for count in range(1, len(shape.copies) + 1):
+        if count not in counts:
+            with pytest.raises(ValueError, match=f"{name}/{size} has no {count} parts"):
+                shape.parts(count)
+            continue
+        part, reads = shape.parts(count)
+        assert len(reads) == count
+        assert all(len(own) == part.inputs for own in reads)
+        y = np.hstack([part.golden(x[:, list(own)], w) for own in reads])
+        assert (y == shape.golden(x, w)).all()
+        assert len(part.copies) % part.line == 0
+
+
 def test_a_graph_for_each_copy():
     shape = kernel("conv2d-fu", "tiny")
     w, x = sparse(36, 4, -8, 7, 0.5, 1), sparse(10, 256, -8, 7, 0, 2)
     graph = search(w, [(-8, 7)] * 36, rounds=50)
-    whole = replicated(graph, 256, shape.copies)
+    whole = replicated([graph], 256, shape.copies)
     assert len(whole.rows) == 36 * len(graph.rows)
     assert (whole.values(x) == shape.golden(x, w)).all()
 
@@ -70,7 +95,7 @@ def test_copies_that_are_far_apart_share_no_reader_of_an_input(together):
     shape = kernel("conv2d-fu", "tiny")
     w, x = sparse(36, 4, -8, 7, 0.5, 1), sparse(10, 256, -8, 7, 0, 2)
     graph = search(w, [(-8, 7)] * 36, rounds=50)
-    whole = replicated(graph, 256, shape.copies, together)
+    whole = replicated([graph], 256, shape.copies, together)
     assert sum(not row.passing for row in whole.rows) == 36 * len(graph.rows)
     assert (whole.values(x) == shape.golden(x, w)).all()
     groups = [set() for _ in range(0, 36, together)]
@@ -84,6 +109,15 @@ def test_copies_that_are_far_apart_share_no_reader_of_an_input(together):
         groups[adders // len(graph.rows) // together] |= read[value]
         adders += 1
     assert sum(map(len, groups)) == len(set().union(*groups))
+
+
+def test_each_of_several_graphs_of_a_copy_has_readers_of_its_own():
+    w, x = sparse(36, 4, -8, 7, 0.5, 1), sparse(10, 36, -8, 7, 0, 2)
+    graphs = [search(part, [(-8, 7)] * 36, rounds=50) for part in np.array_split(w, 2, axis=1)]
+    whole = replicated(graphs, 36, [range(36)], 1)
+    assert sum(row.passing for row in whole.rows) == 2 * 36
+    assert all(o.value >= 36 for row in whole.rows if not row.passing for o in row.operands)
+    assert (whole.values(x) == x @ w).all()
 
 
 @pytest.mark.parametrize("name", KERNELS, ids="/".join)
