@@ -210,9 +210,9 @@ def _graphs(
 def _divided(
     generate: Callable[[np.ndarray], AdderGraph], matrix: np.ndarray
 ) -> tuple[AdderGraph, ...]:
-    """A graph of all outputs; where that is larger than what an input reaches, some of parts."""
+    """A graph of all outputs; where that would be too large for a high clock, graphs of parts."""
     graph = generate(matrix)
-    parts = min(matrix.shape[1], -(-graph.area // circuits.REACH))
+    parts = min(matrix.shape[1], -(-graph.area // circuits.LARGEST))
     if parts < 2:
         return (graph,)
     return tuple(generate(part) for part in np.array_split(matrix, parts, axis=1))

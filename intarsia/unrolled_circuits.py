@@ -23,13 +23,14 @@ from rtl.unrolled.systolic import WeightStationary
 from rtl.unrolled.window import Windowed
 from sim.vectors import run_vectors
 
-__all__ = ["REACH", "Circuit", "array", "pipelined", "plain", "unrolled"]
+__all__ = ["LARGEST", "Circuit", "array", "pipelined", "plain", "unrolled"]
 
 VECTORS = 200
 _DELAY, _TARGET = Delay(row=1.0, bit=0.0), 1.0
 """A row a stage, for the highest clock."""
-REACH = 4500
-"""Tables among which an input goes in one cycle."""
+LARGEST, _REACH = 2000, 4500
+"""Tables of a graph, and of graphs that read an input as one, at most: what a value reaches in a
+cycle, where chips are full. In a graph wires go anywhere."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,11 @@ def _fitting(
 
 
 def _together(graphs: Sequence[AdderGraph], shape: Kernel) -> int:
-    """Graphs that read an input as one: those of a part of a line, as many as an input reaches."""
-    if len(graphs) > 1:
-        return 1
-    parts = (k for k in range(1, shape.line + 1) if shape.line % k == 0)
-    return max((k for k in parts if k * graphs[0].area <= REACH), default=1)
+    """Graphs that read an input as one, as many as it reaches: a part of those of a copy, or of the
+    copies of a line."""
+    most = len(graphs) if len(graphs) > 1 else shape.line
+    area = max(graph.area for graph in graphs)
+    return max(k for k in range(1, most + 1) if most % k == 0 and (k == 1 or k * area <= _REACH))
 
 
 def plain(shape: Kernel, matrix: np.ndarray, kind: Numbers) -> Circuit:

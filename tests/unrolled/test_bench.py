@@ -80,9 +80,9 @@ def test_ratios_are_to_the_better_of_the_others():
     assert ratios(made)[0][1:] == ("ours", expected)
 
 
-@pytest.mark.parametrize(("reach", "parts"), [(10**6, 1), (1, 16)])
-def test_what_an_input_does_not_reach_in_a_cycle_is_made_in_parts(monkeypatch, reach, parts):
-    monkeypatch.setattr("intarsia.unrolled_circuits.REACH", reach)
+@pytest.mark.parametrize(("largest", "parts"), [(10**6, 1), (1, 16)])
+def test_what_is_too_large_for_a_high_clock_is_made_in_parts(monkeypatch, largest, parts):
+    monkeypatch.setattr("intarsia.unrolled_circuits.LARGEST", largest)
     case = Case("vector", "16", "kratos", "4", 0.5, "ecp5-fmax", 1)
     shape, kind = kernel("vector", "16"), numbers("kratos", "4")
     matrix = weights(shape.matrix, kind, 0.5, 1)
