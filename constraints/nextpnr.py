@@ -46,20 +46,25 @@ def device(part: str) -> tuple[str, ...]:
 
 
 def trimmed(netlist: str) -> str:
-    """A netlist, as Yosys writes it in JSON, whose carry chains end where nothing is left to carry.
+    """A netlist, as Yosys writes it in JSON, to be routed without what is around it.
 
-    Of ECP5's carry cells, nextpnr puts one more behind each chain whose last carry has a net, read
-    or not, and one in front of each whose first has one, though constant or unused. Here a carry
-    that nobody reads, and one that enters a cell which makes its own, have none.
+    Its ports are gone but for the clock's, which then gets a pin and so a global network; with
+    ``--out-of-context`` nextpnr takes it through the fabric. Carry chains end where nothing is left
+    to carry. Of ECP5's carry cells, nextpnr puts one more behind each chain whose last carry has a
+    net, read or not, and one in front of each whose first has one, though constant or unused. Here
+    a carry that nobody reads, and one that enters a cell which makes its own, have none.
     """
     design = json.loads(netlist)
     for module in design["modules"].values():
         cells = module["cells"].values()
         read = {bit for port in module["ports"].values() for bit in port["bits"]}
+        clocks = set()
         for cell in cells:
             for port, bits in cell["connections"].items():
                 if cell["port_directions"][port] != "output":
                     read.update(bits)
+            if cell["type"] == "TRELLIS_FF":
+                clocks.update(cell["connections"]["CLK"])
         for cell in cells:
             if cell["type"] != "CCU2C":
                 continue
@@ -68,17 +73,26 @@ def trimmed(netlist: str) -> str:
                 ports["COUT"] = ["x"]
             if int(cell["parameters"]["INIT0"], 2) < 16 and ports["D0"] == ["1"]:
                 ports["CIN"] = ["x"]
+        module["ports"] = {
+            name: port for name, port in module["ports"].items() if clocks.issuperset(port["bits"])
+        }
     return json.dumps(design)
 
 
 def route(
-    part: str, *, seed: int, clock_mhz: float, pins: str | None, placer: str = "static"
+    part: str,
+    *,
+    seed: int,
+    clock_mhz: float,
+    pins: str | None,
+    placer: str = "static",
+    clock_pin: bool = False,
 ) -> Step:
     """The step that places and routes :data:`NETLIST` with one seed.
 
-    ``pins`` names the LPF file; without it, the netlist is placed out of context. Of nextpnr's
-    placers, ``static`` is quicker and does better with memories and multipliers; with adders
-    alone now one does, now the other.
+    ``pins`` names the LPF file; without it, the netlist is placed out of context, or with
+    ``clock_pin`` as one that has no other ports. Of nextpnr's placers, ``static`` is quicker and
+    does better with memories and multipliers; with adders alone now one does, now the other.
     """
     report, text = f"route-{seed}.json", f"route-{seed}.config"
     options = ["--json", NETLIST, "--report", report, "--seed", str(seed)]
@@ -87,7 +101,7 @@ def route(
     options += ["--placer", placer, "--router", "router1"]
     inputs, outputs = (NETLIST,), (report,)
     if pins is None:
-        options.append("--out-of-context")
+        options += [] if clock_pin else ["--out-of-context"]
     else:
         options += ["--lpf", pins, "--textcfg", text]
         inputs, outputs = (*inputs, pins), (report, text)

@@ -142,7 +142,9 @@ def measure(sources: list[str], flow: str, *, kept: Sequence[str] = ()) -> Figur
         netlist.write_text(trimmed(netlist.read_text()))
         fastest = 0.0
         for placer, seed in ATTEMPTS:
-            step = route(PART, seed=seed, clock_mhz=CLOCK_MHZ, pins=None, placer=placer)
+            step = route(
+                PART, seed=seed, clock_mhz=CLOCK_MHZ, pins=None, placer=placer, clock_pin=True
+            )
             run(folder, [step], lambda words: None)
             routed = result(seed, json.loads((folder / f"route-{seed}.json").read_text()))
             fastest = max(fastest, routed.fmax_mhz)

@@ -72,3 +72,13 @@ def test_a_carry_that_is_read_stays(netlist):
     after = json.loads(trimmed(json.dumps(design)))
     cells = after["modules"]["top"]["cells"].values()
     assert [carry] in [c["connections"]["COUT"] for c in cells if c["type"] == "CCU2C"]
+
+
+def test_of_the_ports_only_the_clock_is_left(tmp_path):
+    module = "module top(input clk, input d, output reg q); always @(posedge clk) q <= d; endmodule"
+    (tmp_path / "top.v").write_text(module)
+    (tmp_path / "run.ys").write_text("read_verilog top.v; synth_ecp5; write_json out.json")
+    run(tmp_path, [Step("run", yosys("run.ys"), ("run.ys",), ("out.json",))], lambda words: None)
+    left = json.loads(trimmed((tmp_path / "out.json").read_text()))["modules"]["top"]
+    assert list(left["ports"]) == ["clk"]
+    assert [cell["type"] for cell in left["cells"].values()] == ["TRELLIS_FF"]
