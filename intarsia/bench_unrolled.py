@@ -149,7 +149,9 @@ def _applies(name: str, case: Case) -> bool:
     return name != "plain" or (operands_of(case.flow) == 2 and case.flow != ROUTED)
 
 
-def _rows(case: Case, generators: Sequence[str], seconds: float | None) -> list[Row]:
+def _rows(
+    case: Case, generators: Sequence[str], seconds: float | None, chips: int | None
+) -> list[Row]:
     """The rows of a case."""
     shape, kind = kernel(case.kernel, case.size), numbers(case.arithmetic, case.width)
     matrix = weights(shape.matrix, kind, case.sparsity, case.seed)
@@ -162,7 +164,7 @@ def _rows(case: Case, generators: Sequence[str], seconds: float | None) -> list[
     if not {*wanted} <= {"array", "plain"}:
         graphs = _graphs(case, matrix, kind, wanted, seconds)
         made |= {
-            name: circuits.pipelined(found, shape, spent, ROOM)
+            name: circuits.pipelined(found, shape, spent, room=ROOM, chips=chips)
             if case.flow == ROUTED
             else circuits.unrolled(found, shape, spent)
             for name, (found, spent) in graphs.items()
@@ -255,6 +257,7 @@ def bench(
     workers: int = 1,
     scheduler: str | None = None,
     seconds: float | None = None,
+    chips: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Row]:
     """Rows of all cases, as they get ready.
@@ -272,12 +275,14 @@ def bench(
     seconds
         That ours takes; by default as many as the better of da4ml and alkaid, which then run in any
         case.
+    chips
+        Among which kernels are divided that are routed; by default as few as they fit in.
 
     Raises
     ------
     UserError
-        If a generator does not exist, none of them gives a row for a case, or Dask is wanted and
-        not installed or does not answer.
+        If a generator does not exist, none of them gives a row for a case, a kernel cannot be
+        divided so, or Dask is wanted and not installed or does not answer.
     """
     tell = progress or (lambda words: None)
     for name in generators:
@@ -290,7 +295,7 @@ def bench(
                 f"no row for kernel {case.kernel}/{case.size} in flow {case.flow}: generators that "
                 f"can make it are {able}"
             )
-    rows = partial(_rows, generators=tuple(generators), seconds=seconds)
+    rows = partial(_rows, generators=tuple(generators), seconds=seconds, chips=chips)
     spread = _spread(chosen, rows, workers, scheduler)
     for done, found in enumerate(spread, 1):
         tell(f"{done} of {len(chosen)} cases")

@@ -44,6 +44,9 @@ def _several(name: str, words: str) -> Callable[[Any], Any]:
     type=click.FloatRange(0, min_open=True),
     help="That ours takes [as many as the better of da4ml and alkaid].",
 )
+@click.option(
+    "--chips", type=click.IntRange(1), help="For each kernel in ecp5-fmax [as few as it fits in]."
+)
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes [one a core].")
 @click.option("--scheduler", help="Address of a Dask scheduler that runs the cases instead.")
 @click.option("--json", "json_path", type=click.Path(), help="Write the rows as JSON.")
@@ -56,6 +59,7 @@ def unrolled(
     full: bool,
     generators: tuple[str, ...],
     seconds: float | None,
+    chips: int | None,
     workers: int | None,
     scheduler: str | None,
     json_path: str | None,
@@ -87,6 +91,7 @@ def unrolled(
             workers=workers or os.cpu_count() or 1,
             scheduler=scheduler,
             seconds=seconds,
+            chips=chips,
             progress=tell,
         ):
             rows.append(row)

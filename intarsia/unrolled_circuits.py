@@ -28,7 +28,7 @@ __all__ = ["LARGEST", "Circuit", "array", "pipelined", "plain", "unrolled"]
 VECTORS = 200
 _DELAY, _TARGET = Delay(row=1.0, bit=0.0), 1.0
 """A row a stage, for the highest clock."""
-LARGEST, _REACH = 2000, 4500
+LARGEST, _REACH = 1500, 4500
 """Tables of a graph, and of graphs that read an input as one, at most: what a value reaches in a
 cycle, where chips are full. In a graph wires go anywhere."""
 
@@ -113,18 +113,27 @@ def unrolled(graphs: Sequence[AdderGraph], shape: Kernel, seconds: float) -> Cir
     return Circuit(lambda: _windowed(ConstantProduct(whole), shape), shape, whole, seconds)
 
 
-def pipelined(graphs: Sequence[AdderGraph], shape: Kernel, seconds: float, room: int) -> Circuit:
+def pipelined(
+    graphs: Sequence[AdderGraph],
+    shape: Kernel,
+    seconds: float,
+    *,
+    room: int,
+    chips: int | None = None,
+) -> Circuit:
     """The same with registers behind each row and at the boundaries.
 
-    The circuit is all of ``shape``, or the greatest of its parts that does with ``room``
-    flip-flops.
+    The circuit is one of ``chips`` parts of ``shape``, or else of as few as do with ``room``
+    flip-flops each.
 
     Raises
     ------
     UserError
-        If there is no such part.
+        If there are no such parts.
     """
-    part, reads, whole, chosen = _fitting([balanced(graph) for graph in graphs], shape, room)
+    graphs = [balanced(graph) for graph in graphs]
+    counts = range(1, len(shape.copies) + 1) if chips is None else (chips,)
+    part, reads, whole, chosen = _fitting(graphs, shape, room, counts)
 
     def build() -> Any:
         return _windowed(ConstantProduct(whole, stages=chosen, registered=True), part)
@@ -133,11 +142,11 @@ def pipelined(graphs: Sequence[AdderGraph], shape: Kernel, seconds: float, room:
 
 
 def _fitting(
-    graphs: Sequence[AdderGraph], shape: Kernel, room: int
+    graphs: Sequence[AdderGraph], shape: Kernel, room: int, counts: Sequence[int]
 ) -> tuple[Kernel, tuple[tuple[int, ...], ...], AdderGraph, tuple[int, ...]]:
-    """The greatest part of a kernel that does with ``room`` flip-flops, the inputs of each such
-    part, and its graph and stages."""
-    for chips in range(1, len(shape.copies) + 1):
+    """The part of a kernel, the first of so many that do with ``room`` flip-flops each; the inputs
+    of each of them; the part's graph and stages."""
+    for chips in counts:
         try:
             part, reads = shape.parts(chips)
         except ValueError:
@@ -147,8 +156,10 @@ def _fitting(
         chosen = stages(whole, _TARGET, _DELAY)
         if ConstantProduct.registers_of(whole, chosen, True) <= room:
             return part, reads, whole, chosen
+    words = f"{counts[0]} chips" if len(counts) == 1 else "chips"
     raise UserError(
-        f"kernel {shape.name}/{shape.size} has no part that does with {room:,} flip-flops"
+        f"kernel {shape.name}/{shape.size} cannot be divided evenly among {words} with at "
+        f"most {room:,} flip-flops each"
     )
 
 

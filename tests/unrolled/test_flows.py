@@ -47,18 +47,26 @@ def test_what_is_too_large_for_a_chip_is_alike_parts_on_several():
 
 
 def test_a_part_that_is_too_large_is_refused():
-    message = "kernel conv2d-fu/tiny has no part that does with 10 flip-flops"
+    message = "conv2d-fu/tiny cannot be divided evenly among chips with at most 10 flip-flops each"
     with pytest.raises(UserError, match=message):
         circuit("conv2d-fu", 10)
+
+
+def test_a_kernel_is_divided_among_as_many_chips_as_are_wanted():
+    part, _ = circuit("conv2d-fu", 10**6, chips=6)
+    assert part.chips == 6
+    message = "conv2d-fu/tiny cannot be divided evenly among 4 chips with at most 1,000,000 flip"
+    with pytest.raises(UserError, match=message):
+        circuit("conv2d-fu", 10**6, chips=4)
 
 
 def registers(graph, chosen):
     return ConstantProduct.registers_of(graph, chosen, True)
 
 
-def circuit(name, room):
+def circuit(name, room, chips=None):
     shape, kind = kernel(name, "tiny"), numbers("kratos", "4")
     matrix = weights(shape.matrix, kind, 0.8, 1)
     inputs = [kind.interval] * len(matrix)
     graph = search(matrix, inputs, operands=2, modulus_bits=kind.modulus_bits, rounds=10)
-    return pipelined([graph], shape, 0.0, room), matrix
+    return pipelined([graph], shape, 0.0, room=room, chips=chips), matrix
