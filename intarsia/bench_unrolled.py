@@ -281,14 +281,17 @@ def bench(
     Raises
     ------
     UserError
-        If a generator does not exist, none of them gives a row for a case, a kernel cannot be
-        divided so, or Dask is wanted and not installed or does not answer.
+        If a generator does not exist, none of them gives a row for a case, a kernel does not fit
+        the chips, ``chips`` is given for a flow that is not routed, or Dask is wanted and not
+        installed or does not answer.
     """
     tell = progress or (lambda words: None)
     for name in generators:
         if name not in GENERATORS:
             raise UserError(f"no generator is called '{name}'; there are {', '.join(GENERATORS)}")
     for case in chosen:
+        if chips is not None and case.flow != ROUTED:
+            raise UserError(f"only flow {ROUTED} takes a number of chips, not {case.flow}")
         if not any(_applies(name, case) for name in generators):
             able = ", ".join(name for name in GENERATORS if _applies(name, case)) or "none"
             raise UserError(

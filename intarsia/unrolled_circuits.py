@@ -132,8 +132,7 @@ def pipelined(
         If there are no such parts.
     """
     graphs = [balanced(graph) for graph in graphs]
-    counts = range(1, len(shape.copies) + 1) if chips is None else (chips,)
-    part, reads, whole, chosen = _fitting(graphs, shape, room, counts)
+    part, reads, whole, chosen = _fitting(graphs, shape, room, chips)
 
     def build() -> Any:
         return _windowed(ConstantProduct(whole, stages=chosen, registered=True), part)
@@ -142,24 +141,28 @@ def pipelined(
 
 
 def _fitting(
-    graphs: Sequence[AdderGraph], shape: Kernel, room: int, counts: Sequence[int]
+    graphs: Sequence[AdderGraph], shape: Kernel, room: int, chips: int | None
 ) -> tuple[Kernel, tuple[tuple[int, ...], ...], AdderGraph, tuple[int, ...]]:
-    """The part of a kernel, the first of so many that do with ``room`` flip-flops each; the inputs
-    of each of them; the part's graph and stages."""
-    for chips in counts:
+    """One of ``chips`` parts of a kernel, or of as few as do with ``room`` flip-flops each; the
+    inputs of each of them; the part's graph and stages."""
+    counts = []
+    for count in range(1, len(shape.copies) + 1):
         try:
-            part, reads = shape.parts(chips)
+            part, reads = shape.parts(count)
         except ValueError:
+            continue
+        counts.append(count)
+        if chips is not None and count != chips:
             continue
         window = len(part.delays) * part.inputs
         whole = replicated(graphs, window, part.copies, _together(graphs, part))
         chosen = stages(whole, _TARGET, _DELAY)
         if ConstantProduct.registers_of(whole, chosen, True) <= room:
             return part, reads, whole, chosen
-    words = f"{counts[0]} chips" if len(counts) == 1 else "chips"
     raise UserError(
-        f"kernel {shape.name}/{shape.size} cannot be divided evenly among {words} with at "
-        f"most {room:,} flip-flops each"
+        f"kernel {shape.name}/{shape.size} does not fit {chips or 'any number of'} chips with "
+        f"{room:,} flip-flops each; numbers that divide it evenly are "
+        f"{', '.join(map(str, counts))}"
     )
 
 

@@ -113,6 +113,7 @@ def test_all_combinations():
             "no row for kernel vector/16 in flow xcup-ternary: generators that can make",
         ),
         (("--scheduler", "nowhere"), "no Dask scheduler answers at --scheduler 'nowhere'"),
+        (("--chips", "2"), "only flow ecp5-fmax takes a number of chips, not xcup"),
         (("--sparsity", "1.5"), "sparsity must be from 0 to 1, not 1.5"),
         (("--csv", "absent/rows.csv"), "--csv 'absent/rows.csv' lies in a folder that does not"),
     ],
