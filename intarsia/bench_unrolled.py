@@ -274,7 +274,7 @@ def bench(
         Address of a Dask scheduler that runs the cases instead.
     seconds
         That ours takes; by default as many as the better of da4ml and alkaid, which then run in any
-        case.
+        case. What is routed and made in parts takes them twice, the first time as a whole.
     chips
         Among which kernels are divided that are routed; by default as few as they fit in.
 

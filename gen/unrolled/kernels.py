@@ -74,16 +74,15 @@ class Kernel:
         if count == 1:
             return self, (tuple(range(self.inputs)),)
         size, left = divmod(len(self.copies), count)
-        if left or self.delays != (0,):
-            raise ValueError(f"{self.name}/{self.size} has no {count} parts that are alike")
-        groups = [self.copies[k : k + size] for k in range(0, len(self.copies), size)]
+        alike = not left and self.delays == (0,)
+        groups = [self.copies[k * size : (k + 1) * size] for k in range(count)]
         reads = [tuple(sorted({e for copy in group for e in copy})) for group in groups]
         places = [{e: k for k, e in enumerate(own)} for own in reads]
         copies = {
             tuple(tuple(place[e] for e in copy) for copy in group)
             for place, group in zip(places, groups, strict=True)
         }
-        if len(copies) > 1:
+        if not alike or len(copies) > 1:
             raise ValueError(f"{self.name}/{self.size} has no {count} parts that are alike")
         line = gcd(self.line, size)
         part = replace(self, inputs=len(reads[0]), copies=copies.pop(), line=line)
